@@ -1,0 +1,3 @@
+"""finefit: fine-tuning whose memory is known before the run."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,112 @@
+"""What a kind of storage is, in words, and the arithmetic of its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finefit.tape.extend import Held, Kind
+from finefit.units import human_bytes
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The sizes that explain bytes."""
+
+    parameters: int
+    trainable_parameters: int
+    micro_batch: int
+    length: int
+    layers: int
+    hidden: int | None
+    vocabulary: int | None
+    weight_dtype: str
+    optim: str
+
+
+@dataclass(frozen=True)
+class Words:
+    what: str
+    why: str
+
+
+def describe(kind: Kind, held: Held, shapes: Shapes) -> Words:
+    """`held` is one storage kind at the peak, or several that read alike."""
+    category, phase, module, op = kind
+    fixed = _fixed(category, held, shapes)
+    if fixed is not None:
+        return fixed
+    operation = op.removeprefix("aten.").split(".")[0]
+    where = _role(module)
+    if category == "workspace":
+        return Words(f"{operation} workspace", f"taken by the kernel itself, {held.count} at a time")
+    logits = _logits(held, shapes)
+    if logits:
+        return Words(f"logits ({operation})", logits)
+    if phase == "forward":
+        return Words(f"{where}: saved for backward", f"{_many(held)} kept by {operation} and its like until backward")
+    return Words(f"{where}: {phase} temporaries", f"{_many(held)}, the largest from {operation}")
+
+
+def _fixed(category: str, held: Held, shapes: Shapes) -> Words | None:
+    """Kinds whose bytes have one formula."""
+    trained = shapes.trainable_parameters
+    frozen = shapes.parameters - trained
+    match category:
+        case "weight":
+            count = frozen or shapes.parameters
+            return Words("weights", f"{count:,} parameters × {_each(held, count)} bytes ({shapes.weight_dtype})")
+        case "adapter":
+            return Words("adapters", f"{trained:,} trained parameters × {_each(held, trained)} bytes")
+        case "gradient":
+            return Words("gradients", f"{trained:,} trained parameters × {_each(held, trained)} bytes")
+        case "optimizer":
+            return Words(
+                "optimizer state", f"{shapes.optim}: {_each(held, trained)} bytes for each of {trained:,} parameters"
+            )
+        case "checkpoint":
+            return Words("checkpointed layer inputs", _layer_inputs(held, shapes))
+        case "batch":
+            return Words("batch", "token ids, labels and mask")
+        case "buffer":
+            return Words("buffers", "constants of the model, such as rotary frequencies")
+        case _:
+            return None
+
+
+def _layer_inputs(held: Held, shapes: Shapes) -> str:
+    cells = shapes.micro_batch * shapes.length * (shapes.hidden or 1)
+    if shapes.hidden and held.nbytes == held.count * cells * (held.nbytes // (held.count * cells) or 1):
+        width = held.nbytes // (held.count * cells)
+        return (
+            f"{held.count} layers × {shapes.micro_batch} sequences × {shapes.length:,} tokens"
+            f" × {shapes.hidden:,} hidden × {width} bytes"
+        )
+    return f"one for each of {held.count} layers"
+
+
+def _logits(held: Held, shapes: Shapes) -> str:
+    if not shapes.vocabulary or held.count == 0:
+        return ""
+    tokens = shapes.micro_batch * shapes.length
+    each = held.nbytes // held.count
+    for width in (4, 2):
+        if each == tokens * shapes.vocabulary * width:
+            times = f"{held.count} × " if held.count > 1 else ""
+            return f"{times}{tokens:,} tokens × {shapes.vocabulary:,} vocabulary × {width} bytes"
+    return ""
+
+
+def _role(module: str) -> str:
+    names = [part for part in module.split(".") if part != "*"]
+    if "*" not in module:
+        return names[-1] if names and names[-1] not in ("model", "base_model") else "model"
+    inner = module.split("*", 1)[1].strip(".").split(".")
+    return inner[0] or "layer"
+
+
+def _each(held: Held, count: int) -> str:
+    return f"{held.nbytes / count:.3g}" if count else "0"
+
+
+def _many(held: Held) -> str:
+    return f"{held.count} tensors of {human_bytes(held.nbytes / max(held.count, 1))} on average"

@@ -1,0 +1,142 @@
+"""What the worker is told: plain dicts in the words of transformers, TRL and PEFT."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from finefit.nouns.job import Job
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.machine import Machine
+from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.model import Model
+
+LEARNING_RATE = {Full: 1e-5, LoRA: 1e-4}
+"""Where a job names none. Derived from the defaults that popular recipes agree on."""
+
+REHEARSED_ACCUMULATION = 2
+"""Micro-batches of one optimizer step that a rehearsal goes through: the second meets the gradients of the first, and
+so do all that follow."""
+
+COLLAPSED = (3, 4)
+"""Numbers of layers whose recordings extend to any number (`finefit.tape.extend`)."""
+
+
+def base_orders(model: Model, method: Method, knobs: Knobs, machine: Machine, trust_remote_code: bool) -> dict[str, Any]:
+    """What a rehearsal without a job and a run have in common."""
+    return {
+        "device": "cpu" if machine.is_cpu else "cuda",
+        "model": {
+            "config": dict(model.config),
+            "folder": model.folder,
+            "dtype": knobs.dtype,
+            "attn_implementation": knobs.attn_implementation,
+            "trust_remote_code": trust_remote_code,
+        },
+        "peft": _peft(method),
+        "trainer": {
+            "per_device_train_batch_size": knobs.per_device_train_batch_size,
+            "gradient_accumulation_steps": knobs.gradient_accumulation_steps,
+            "optim": knobs.optim,
+            "bf16": knobs.mixed_precision == "bf16",
+            "fp16": knobs.mixed_precision == "fp16",
+            "use_cpu": machine.is_cpu,
+            "max_length": None,  # rows are never cut: a row that is too long is refused before
+            "gradient_checkpointing": False,  # set on the blocks themselves: the first n of them
+            "report_to": "none",
+            "disable_tqdm": True,
+        },
+        "gradient_checkpointing": knobs.gradient_checkpointing,
+        "loss": knobs.loss,
+        "data": None,
+    }
+
+
+def job_orders(job: Job, model: Model, method: Method, knobs: Knobs, machine: Machine) -> dict[str, Any]:
+    """What a run is told."""
+    orders = base_orders(model, method, knobs, machine, job.trust_remote_code)
+    orders["data"] = {"train": job.data, "eval": job.eval_data}
+    orders["max_length"] = job.max_length
+    orders["trainer"] |= {
+        "num_train_epochs": job.num_train_epochs,
+        "max_steps": job.max_steps,
+        "learning_rate": LEARNING_RATE[type(method)] if job.learning_rate is None else job.learning_rate,
+        "lr_scheduler_type": job.lr_scheduler_type,
+        "warmup_ratio": job.warmup_ratio,
+        "weight_decay": job.weight_decay,
+        "max_grad_norm": job.max_grad_norm,
+        "assistant_only_loss": job.assistant_only_loss,
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "logging_steps": job.logging_steps,
+        "save_strategy": "steps",
+        "save_steps": job.save_steps,
+        "save_total_limit": None,  # finefit keeps `job.save_total_limit` complete checkpoints itself
+        "eval_strategy": "steps" if job.eval_data and job.eval_steps else "no",
+        "eval_steps": job.eval_steps,
+        "per_device_eval_batch_size": knobs.per_device_train_batch_size,
+    }
+    orders["save_total_limit"] = job.save_total_limit
+    return orders
+
+
+def rehearsal_orders(
+    orders: dict[str, Any],
+    model: Model,
+    knobs: Knobs,
+    machine: Machine,
+    *,
+    whole: bool = False,
+    attention_kernel: str = "auto",
+    hold_outputs: bool = False,
+) -> dict[str, Any]:
+    """`orders`, rehearsed: a few layers where they stand for all, every layer where they do not (`whole`)."""
+    layers = [None] if whole or not can_collapse(model, knobs) else list(COLLAPSED)
+    capability = (8, 0) if machine.gpu is None else machine.gpu.compute_capability
+    return orders | {
+        "rehearsal": {
+            "length": knobs.max_length,
+            "accumulation": min(knobs.gradient_accumulation_steps, REHEARSED_ACCUMULATION),
+            "layers": layers,
+            "compute_capability": list(capability),
+            "hold_outputs": hold_outputs,
+            "attention_kernel": "flash" if knobs.attn_implementation == "flash_attention_2" else attention_kernel,
+        }
+    }
+
+
+def can_collapse(model: Model, knobs: Knobs) -> bool:
+    """Whether a few layers stand for all: enough of them, all of one kind, all or none checkpointed."""
+    kinds = model.config.get("layer_types") or (model.config.get("text_config") or {}).get("layer_types") or []
+    partly = knobs.gradient_checkpointing not in (0, "all", model.layers)
+    mixed = any(key in model.config for key in MIXED_LAYER_KEYS)
+    return model.layers > COLLAPSED[-1] and len(set(kinds)) <= 1 and not partly and not mixed
+
+
+MIXED_LAYER_KEYS = (
+    "first_k_dense_replace",
+    "decoder_sparse_step",
+    "layers_block_type",
+    "attn_layer_period",
+    "num_global_layers",
+    "block_types",
+    "global_attn_every_n_layers",
+    "sliding_window_pattern",
+    "no_rope_layers",
+)
+"""Configuration keys by which some layers differ from others."""
+
+
+def _peft(method: Method) -> dict[str, Any] | None:
+    match method:
+        case Full():
+            return None
+        case LoRA():
+            targets = method.target_modules
+            return {
+                "r": method.r,
+                "lora_alpha": method.alpha,
+                "lora_dropout": method.dropout,
+                "target_modules": targets if isinstance(targets, str) else list(targets),
+            }
+        case _:
+            assert_never(method)

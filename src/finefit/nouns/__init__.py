@@ -1,0 +1,1 @@
+"""What the project speaks of: frozen values, nothing that acts."""

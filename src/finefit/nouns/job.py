@@ -1,0 +1,70 @@
+"""What the user wishes, and which answers the user pins. The keys of `job.yaml` are these fields' names.
+
+Names are Hugging Face's and TRL's. A pinned knob narrows what a plan may choose; `None` leaves it to the plan. The
+global batch size is a wish: micro-batch × accumulation × GPUs always multiply to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .knobs import Attention, Checkpointing, Dtype, Loss, MixedPrecision
+
+MethodName = Literal["full", "lora"]
+Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+
+
+@dataclass(frozen=True)
+class Job:
+    model: str
+    # hub id, local folder, config.json, or a bundled name
+    data: str
+    # JSONL with a `messages` list in each row
+    eval_data: str | None = None
+    # held-out rows, in the same format
+    task: Literal["sft"] = "sft"
+    method: MethodName = "lora"
+    gpu: str = "auto"
+    # like `RTX4090`, `cpu`, or `auto` (this machine)
+    output_dir: str | None = None
+    # the run folder; by default runs/<name of the job file>-<number>
+
+    # the mathematics
+    num_train_epochs: float = 1.0
+    max_steps: int = -1
+    # positive: overrides num_train_epochs
+    global_batch_size: int = 16
+    learning_rate: float | None = None
+    # None: 1e-4 for adapters, 1e-5 for full fine-tuning
+    lr_scheduler_type: Scheduler = "cosine"
+    warmup_ratio: float = 0.03
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    assistant_only_loss: bool = True
+    # train on the assistant's turns alone
+    lora_r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    lora_target_modules: str | tuple[str, ...] = "all-linear"
+    seed: int = 42
+
+    # pinned answers
+    max_length: int | None = None
+    # None: the longest row
+    per_device_train_batch_size: int | None = None
+    gradient_accumulation_steps: int | None = None
+    gradient_checkpointing: Checkpointing | Literal["none", "auto"] = "auto"
+    dtype: Dtype | None = None
+    mixed_precision: MixedPrecision | None = None
+    optim: str | None = None
+    attn_implementation: Attention | None = None
+    loss: Loss | None = None
+
+    # the run
+    logging_steps: int = 1
+    eval_steps: int | None = None
+    # None: once before and once after training
+    save_steps: int = 50
+    save_total_limit: int = 2
+    trust_remote_code: bool = False

@@ -1,0 +1,30 @@
+"""What a plan decides: how the wished mathematics is executed. Names are Hugging Face's and TRL's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+MixedPrecision = Literal["no", "bf16", "fp16"]
+Attention = Literal["eager", "sdpa", "flash_attention_2"]
+Loss = Literal["full", "fused"]
+Checkpointing = int | Literal["all"]
+"""How many of the first layers are checkpointed: 0 is none."""
+
+
+@dataclass(frozen=True)
+class Knobs:
+    max_length: int
+    # tokens of the longest sequence
+    per_device_train_batch_size: int = 1
+    gradient_accumulation_steps: int = 1
+    gradient_checkpointing: Checkpointing = "all"
+    dtype: Dtype = "bfloat16"
+    # of the weights
+    mixed_precision: MixedPrecision = "bf16"
+    # autocast
+    optim: str = "adamw_torch_fused"
+    attn_implementation: Attention = "sdpa"
+    loss: Loss = "fused"
+    # fused: TRL's head, which never builds the logits; full: whole logits, as transformers computes them

@@ -1,0 +1,31 @@
+"""The GPUs a job runs on, or the processor where there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    vram_bytes: int
+    # what torch reports as the card's total
+    compute_capability: tuple[int, int]
+    native_bf16: bool = True
+
+
+@dataclass(frozen=True)
+class Machine:
+    gpu: Gpu | None
+    # None: the processor
+    count: int = 1
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.gpu is None
+
+    @property
+    def name(self) -> str:
+        if self.gpu is None:
+            return "cpu"
+        return self.gpu.name if self.count == 1 else f"{self.count}x{self.gpu.name}"

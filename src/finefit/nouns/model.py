@@ -1,0 +1,35 @@
+"""The facts of a checkpoint that cost memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Model:
+    id: str
+    # as the user named it, or the hub id of a bundled configuration
+    config: Mapping[str, Any]
+    # the whole config.json
+    folder: str | None = None
+    # where weights and tokenizer lie, if they do
+    source: str = ""
+    # where the configuration was read
+
+    @property
+    def layers(self) -> int:
+        for holder in (self.config.get("text_config") or {}, self.config):
+            for key in ("num_hidden_layers", "n_layer", "num_layers", "n_layers"):
+                if isinstance(holder.get(key), int):
+                    return int(holder[key])
+        raise AssertionError(f"no layer count in the configuration of {self.id}")
+
+    @property
+    def hidden_size(self) -> int | None:
+        for holder in (self.config.get("text_config") or {}, self.config):
+            for key in ("hidden_size", "n_embd", "d_model"):
+                if isinstance(holder.get(key), int):
+                    return int(holder[key])
+        return None

@@ -1,0 +1,47 @@
+"""Predicted beside measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PhaseGap:
+    phase: str
+    predicted_bytes: int
+    measured_bytes: int
+
+    @property
+    def gap_percent(self) -> float:
+        """Predicted minus measured, in percent of measured."""
+        return 100 * (self.predicted_bytes - self.measured_bytes) / self.measured_bytes
+
+
+@dataclass(frozen=True)
+class Receipt:
+    run: str
+    model: str
+    method: str
+    machine: str
+    phases: tuple[PhaseGap, ...]
+    peak: PhaseGap
+    measured_by: str
+    # `recorder` (births and deaths of real tensors in one real step) or `allocator` (CUDA's own counters)
+    rss_peak_bytes: int
+    # of the worker process
+    device_peak_bytes: int | None
+    # what NVML showed, on a GPU
+    train_loss_first: float | None
+    train_loss_last: float | None
+    eval_loss_before: float | None
+    eval_loss_after: float | None
+    steps: int
+    train_seconds: float
+    tokens_per_second: float
+    # real tokens (padding not counted), over the training steps
+    stack: Mapping[str, str]
+    seed: int
+    hashes: Mapping[str, str]
+    # sha256 of job, data, model configuration and adapter
+    notes: tuple[str, ...] = ()

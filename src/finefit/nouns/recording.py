@@ -1,0 +1,40 @@
+"""What a rehearsal or a real step wrote down: births and deaths of storages, as columns.
+
+`events[i]` is +n for the birth and -n for the death of storage n (counted from 1).
+`marks[k]` is (position in events, label); a label is `step/micro/phase` or `step/micro/phase/block`, with the block
+counted from 0 in the order of the model, e.g. `1/0/backward/7`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recording:
+    blocks: int
+    # how many repeated layers the recorded model has
+    nbytes: tuple[int, ...]
+    kinds: tuple[int, ...]
+    # per storage, an index into `kind_names`
+    kind_names: tuple[tuple[str, str, str, str], ...]
+    # (category, phase of birth, module, operation)
+    events: tuple[int, ...]
+    marks: tuple[tuple[int, str], ...]
+    parameters: int
+    trainable_parameters: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Recording:
+        return cls(
+            blocks=data["blocks"],
+            nbytes=tuple(data["nbytes"]),
+            kinds=tuple(data["kinds"]),
+            kind_names=tuple(tuple(name) for name in data["kind_names"]),
+            events=tuple(data["events"]),
+            marks=tuple((position, label) for position, label in data["marks"]),
+            parameters=data["parameters"],
+            trainable_parameters=data["trainable_parameters"],
+        )

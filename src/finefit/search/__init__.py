@@ -1,0 +1,1 @@
+"""From wishes to answers: which knobs a job runs with."""

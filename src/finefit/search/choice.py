@@ -1,0 +1,64 @@
+"""The knobs a job did not pin.
+
+Knows today: the defaults of transformers and TRL, made to suit the machine. Does not know yet: which of the recipes
+that fit is the fastest.
+"""
+
+from __future__ import annotations
+
+from finefit.nouns.job import Job
+from finefit.nouns.knobs import Checkpointing, Dtype, Knobs, MixedPrecision
+from finefit.nouns.machine import Machine
+
+USUAL_MICRO_BATCH = 8
+"""TRL's default `per_device_train_batch_size`."""
+
+
+def choose(job: Job, machine: Machine) -> Knobs:
+    micro_batch = _micro_batch(job)
+    dtype, mixed_precision = _precision(job, machine)
+    return Knobs(
+        max_length=job.max_length or 0,  # known when the rows are tokenised
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=job.global_batch_size // micro_batch,
+        gradient_checkpointing=_checkpointing(job, machine),
+        dtype=dtype,
+        mixed_precision=mixed_precision,
+        optim=job.optim or "adamw_torch_fused",
+        attn_implementation=job.attn_implementation or "sdpa",
+        loss=job.loss or "fused",
+    )
+
+
+def _micro_batch(job: Job) -> int:
+    """Micro-batch × accumulation is the global batch, whatever is pinned."""
+    if job.per_device_train_batch_size is not None:
+        return job.per_device_train_batch_size
+    if job.gradient_accumulation_steps is not None:
+        return job.global_batch_size // job.gradient_accumulation_steps
+    sizes = range(1, min(job.global_batch_size, USUAL_MICRO_BATCH) + 1)
+    return max(size for size in sizes if job.global_batch_size % size == 0)
+
+
+def _checkpointing(job: Job, machine: Machine) -> Checkpointing:
+    """TRL checkpoints every layer; on a processor time is dearer than memory."""
+    match job.gradient_checkpointing:
+        case "auto":
+            return 0 if machine.is_cpu else "all"
+        case "none":
+            return 0
+        case pinned:
+            return pinned
+
+
+def _precision(job: Job, machine: Machine) -> tuple[Dtype, MixedPrecision]:
+    """Half precision where the GPU computes in it; trained weights stay float32 where the half has few exponents."""
+    dtype: Dtype
+    mixed: MixedPrecision
+    if machine.gpu is None:
+        dtype, mixed = "float32", "no"
+    elif machine.gpu.native_bf16:
+        dtype, mixed = "bfloat16", "bf16"
+    else:
+        dtype, mixed = ("float32" if job.method == "full" else "float16"), "fp16"
+    return job.dtype or dtype, job.mixed_precision or mixed

@@ -1,0 +1,82 @@
+"""Walking a recording: how many bytes are alive, at the fullest moment of each phase and of the whole.
+
+`round_to` is the block size of the allocator that will serve the storages: 512 bytes for CUDA's caching allocator
+(c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize), 1 for counting tensors themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from finefit.nouns.recording import Recording
+
+CUDA_BLOCK_BYTES = 512
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The fullest moment of one segment."""
+
+    nbytes: int
+    position: int
+    # in the recording's events: the event after which so many bytes were alive
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The events between two marks; none, where nothing is born or dies (the model waits between two steps)."""
+
+    label: str
+    # step/micro/phase, or step/micro/phase/block
+    start: int
+    stop: int
+
+    @property
+    def phase(self) -> str:
+        phase = self.label.split("/")[2]
+        return "forward" if phase == "batch" else phase
+
+
+def segments(recording: Recording) -> Iterator[Segment]:
+    for (start, label), (stop, _) in zip(recording.marks, recording.marks[1:], strict=False):
+        yield Segment(label, start, stop)
+
+
+def rounded(recording: Recording, round_to: int) -> list[int]:
+    return [-(-nbytes // round_to) * round_to for nbytes in recording.nbytes]
+
+
+def moments(recording: Recording, round_to: int = 1) -> list[tuple[Segment, Moment]]:
+    """The fullest moment of every segment, in the order of time."""
+    sizes = rounded(recording, round_to)
+    live = 0
+    found = []
+    for segment in segments(recording):
+        fullest = Moment(live, segment.start - 1)  # what is alive as the segment begins
+        for position in range(segment.start, segment.stop):
+            event = recording.events[position]
+            live += sizes[event - 1] if event > 0 else -sizes[-event - 1]
+            if live > fullest.nbytes:
+                fullest = Moment(live, position)
+        found.append((segment, fullest))
+    return found
+
+
+def phase_peaks(recording: Recording, round_to: int = 1) -> dict[str, int]:
+    """The highest bytes alive in each phase over all recorded steps, and over everything as `peak`."""
+    peaks: dict[str, int] = {}
+    for segment, moment in moments(recording, round_to):
+        peaks[segment.phase] = max(peaks.get(segment.phase, 0), moment.nbytes)
+    return {**peaks, "peak": max(peaks.values())}
+
+
+def alive_at(recording: Recording, position: int) -> set[int]:
+    """The storages (counted from 1) alive right after the event at `position`."""
+    alive: set[int] = set()
+    for event in recording.events[: position + 1]:
+        if event > 0:
+            alive.add(event)
+        else:
+            alive.discard(-event)
+    return alive

@@ -1,0 +1,1 @@
+"""The only home of torch: started as a process, imported by nobody."""

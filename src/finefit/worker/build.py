@@ -1,0 +1,82 @@
+"""From orders to a trainer: the one way in which models are built, in a rehearsal and in a run.
+
+Orders are plain dicts, written by `finefit.lower`:
+    model:   config (dict), folder (str or None), dtype, attn_implementation, trust_remote_code
+    peft:    LoraConfig's arguments, or None for full fine-tuning
+    trainer: SFTConfig's arguments
+    gradient_checkpointing: "all", or how many of the first blocks
+    loss:    "fused" or "full"
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from .bends.config_dict import config_from_dict
+from .stage import blocks_of
+
+
+def model_class(config: PretrainedConfig) -> Any:
+    known = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return AutoModelForCausalLM if known else AutoModelForImageTextToText
+
+
+def read_config(orders: dict[str, Any]) -> PretrainedConfig:
+    if orders["folder"]:
+        return AutoConfig.from_pretrained(orders["folder"], trust_remote_code=orders["trust_remote_code"])
+    return config_from_dict(orders["config"])
+
+
+def load_model(orders: dict[str, Any]) -> nn.Module:
+    """Real weights, from a folder."""
+    config = read_config(orders)
+    return model_class(config).from_pretrained(
+        orders["folder"],
+        config=config,
+        dtype=getattr(torch, orders["dtype"]),
+        attn_implementation=orders["attn_implementation"],
+        trust_remote_code=orders["trust_remote_code"],
+        use_safetensors=True,
+    )
+
+
+def empty_model(orders: dict[str, Any], config: PretrainedConfig) -> nn.Module:
+    """No weights at all: tensors on the meta device."""
+    with torch.device("meta"):
+        return model_class(config).from_config(
+            config,
+            dtype=getattr(torch, orders["dtype"]),
+            attn_implementation=orders["attn_implementation"],
+            trust_remote_code=orders["trust_remote_code"],
+        )
+
+
+def add_adapter(model: nn.Module, peft: dict[str, Any] | None) -> nn.Module:
+    if peft is None:
+        return model
+    return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **peft))
+
+
+def checkpoint_blocks(model: nn.Module, count: int | str, has_adapter: bool) -> int:
+    """Checkpoints the first `count` blocks ("all": every one); returns how many that is.
+
+    The first ones, because a late block that is kept is freed before an early one is recomputed.
+    """
+    blocks = blocks_of(model)
+    number = len(blocks) if count == "all" else min(int(count), len(blocks))
+    if number == 0:
+        return 0
+    base = model.get_base_model() if has_adapter else model
+    enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+    if has_adapter:
+        model.enable_input_require_grads()
+    for index, block in enumerate(blocks):
+        block.gradient_checkpointing = index < number
+    return number

@@ -1,0 +1,141 @@
+"""Births and deaths of tensor storages, while real code runs.
+
+Knows: which storage was born in which operation, phase and module, how many bytes it has, and when it died.
+Works alike on real and on fake tensors, so that the same recorder makes the prediction and the measurement.
+Does not know: what a kernel allocates and frees inside itself (`rules/workspace.py` adds those it has rows for).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Workspace = Callable[["Recorder", Any, tuple[Any, ...], Any], None]
+"""A rule that adds what a kernel allocates inside: called with (recorder, operation, arguments, result)."""
+
+
+@dataclass(slots=True)
+class Birth:
+    """One storage: how big it is, and where it came from."""
+
+    nbytes: int
+    category: str
+    phase: str
+    module: str
+    op: str
+
+
+class Recorder(TorchDispatchMode):
+    """Enter it around real code; `births`, `events` and `marks` then hold the history.
+
+    `events` holds storage numbers counted from 1: +n is the birth of storage n, -n its death.
+    `marks` holds (position in events, label): the borders of the segments that `tape/` reads.
+    """
+
+    def __init__(self, workspaces: Iterable[Workspace] = ()) -> None:
+        super().__init__()
+        self.births: list[Birth] = []
+        self.events: list[int] = []
+        self.marks: list[tuple[int, str]] = []
+        self.phase = "load"
+        self.modules: list[str] = []
+        self._workspaces = tuple(workspaces)
+        self._number_of: dict[int, int] = {}
+        self._watch: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    # What callers say
+
+    def mark(self, label: str) -> None:
+        self.marks.append((len(self.events), label))
+
+    def adopt(self, tensors: Iterable[torch.Tensor], category: str) -> None:
+        """Counts tensors that were born before or outside the recording."""
+        for tensor in tensors:
+            self._see(tensor, category, "adopted")
+
+    def classify(self, tensors: Iterable[torch.Tensor], category: str) -> None:
+        """Renames storages whose role shows only later (gradients, optimizer state, stored layer inputs)."""
+        for tensor in tensors:
+            number = self._number_of.get(tensor.untyped_storage()._cdata)
+            if number is not None:
+                self.births[number - 1].category = category
+
+    def born(self, nbytes: int, category: str, op: str) -> int:
+        """Notes a birth that no tensor shows; returns its number for `died`."""
+        module = self.modules[-1] if self.modules else ""
+        self.births.append(Birth(nbytes, category, self.phase, module, op))
+        self.events.append(len(self.births))
+        return len(self.births)
+
+    def died(self, number: int) -> None:
+        self.events.append(-number)
+
+    # What torch says
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._see_all(result, str(func))
+        for workspace in self._workspaces:
+            workspace(self, func, args, result)
+        return result
+
+    def _see_all(self, result: Any, op: str) -> None:
+        if isinstance(result, torch.Tensor):
+            self._see(result, "activation", op)
+        elif isinstance(result, (list, tuple)):
+            for item in result:
+                self._see_all(item, op)
+
+    def _see(self, tensor: torch.Tensor, category: str, op: str) -> None:
+        device = tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
+        if device.type == "meta":
+            return
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        known = self._number_of.get(key)
+        nbytes = storage.nbytes()
+        if known is not None:
+            if self.births[known - 1].nbytes == nbytes:
+                return
+            self._forget(key, known)  # resized in place: the old block goes, a new one comes
+        if nbytes == 0:
+            return
+        number = self.born(nbytes, category, op)
+        self._number_of[key] = number
+        self._watch[number] = weakref.ref(storage, lambda _: self._forget(key, number))
+
+    def _forget(self, key: int, number: int) -> None:
+        if self._number_of.get(key) == number:
+            del self._number_of[key]
+            self._watch.pop(number, None)
+            self.died(number)
+
+
+class ModuleNames:
+    """Keeps `recorder.modules` the stack of modules whose forward is running (recomputation included)."""
+
+    def __init__(self, recorder: Recorder, model: nn.Module) -> None:
+        self._recorder = recorder
+        self._names = {id(module): name for name, module in model.named_modules()}
+        self._handles = [
+            nn.modules.module.register_module_forward_pre_hook(self._enter),
+            nn.modules.module.register_module_forward_hook(self._leave, always_call=True),
+        ]
+
+    def _enter(self, module: nn.Module, _args: Any) -> None:
+        self._recorder.modules.append(self._names.get(id(module), type(module).__name__))
+
+    def _leave(self, _module: nn.Module, _args: Any, _result: Any) -> None:
+        if self._recorder.modules:
+            self._recorder.modules.pop()
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()

@@ -1,0 +1,183 @@
+"""The rehearsal: the real training run, two optimizer steps of it, on fake tensors.
+
+`Trainer.train()` itself runs: the same trainer, loss, clipping and optimizer as in a run, on tensors that have shapes
+but no memory. Data is real where a job has it (tokenised by TRL as in the run), else rows of the asked length, every
+token trained. For a GPU, the rules in `rules/` say what it does otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, load_dataset
+from tokenizers import Tokenizer, models
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import _disable_current_modes
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from trl import SFTConfig
+
+from .bends.foreach import multi_tensor_for_fake_tensors
+from .bends.tracing import fake_tensors_are_not_tracing
+from .batches import RowsTooLong, keep_fullest_batch, refuse_long_rows
+from .build import add_adapter, checkpoint_blocks, empty_model, read_config
+from .fake import make_fake
+from .layers import keep_layers
+from .recorder import Recorder
+from .rules import Card, of_a_gpu, workspaces
+from .shadow import ControlFlow, with_shadow
+from .stage import RECORDED_STEPS, RecordedStage
+from .trainer import Trainer
+from .written import recording_json
+
+ROWS_SHOWN = 10
+STACK = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+def main(orders_path: str, out_path: str) -> None:
+    """Reads orders, writes {recordings, data, stack, seconds} or {problems}."""
+    started = time.perf_counter()
+    orders = _at_the_same_width(json.loads(Path(orders_path).read_text()))
+    fake_tensors_are_not_tracing()
+    multi_tensor_for_fake_tensors()
+    try:
+        rehearsals = [_rehearse(orders, layers) for layers in orders["rehearsal"]["layers"]]
+    except RowsTooLong as error:
+        Path(out_path).write_text(json.dumps({"problems": _problems(error, orders["data"]["train"])}))
+        return
+    result = {
+        "recordings": [recording for recording, _ in rehearsals],
+        "data": rehearsals[0][1],
+        "stack": {name: version(name) for name in STACK},
+        "seconds": time.perf_counter() - started,
+    }
+    Path(out_path).write_text(json.dumps(result))
+
+
+def _problems(error: RowsTooLong, path: str) -> list[dict[str, str]]:
+    """One problem a row, the first of them; the last tells how many there are."""
+    longest = max(tokens for _, tokens in error.lines)
+    hint = f"raise max_length to {longest}, or leave it out: then the longest row decides"
+    shown = [
+        {"what": f"the row has {tokens} tokens, more than max_length", "where": f"{path}:{line}", "hint": ""}
+        for line, tokens in error.lines[:ROWS_SHOWN]
+    ]
+    return [*shown, {"what": str(error), "where": path, "hint": hint}]
+
+
+def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
+    """What the processor cannot pretend, by something of the same size.
+
+    float16 becomes bfloat16 (Accelerate refuses fp16 without a GPU; both have two bytes), and the flash-attention
+    package becomes torch's own flash kernel (`rules/attention.py` keeps for backward what both keep).
+    """
+    model = dict(orders["model"])
+    if model["dtype"] == "float16":
+        model["dtype"] = "bfloat16"
+    if model["attn_implementation"] == "flash_attention_2":
+        model["attn_implementation"] = "sdpa"
+    trainer = dict(orders["trainer"])
+    trainer["bf16"] = trainer["bf16"] or trainer["fp16"]
+    trainer["fp16"] = False
+    return orders | {"model": model, "trainer": trainer}
+
+
+def _rehearse(orders: dict[str, Any], layers: int | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """One recording, of a model cut to `layers` layers (None: all of them), and what is known of the data."""
+    config = read_config(orders["model"])
+    if layers is not None:
+        keep_layers(config, layers)
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"]), mode)
+    card = _card(orders)
+    recorder = Recorder(workspaces(card) if card else ())
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as rehearsal:
+        trainer = Trainer(
+            model=model,
+            args=SFTConfig(output_dir=scratch, **_arguments(orders)),
+            train_dataset=_dataset(orders),
+            processing_class=_tokenizer(orders),
+            stage=FakeStage(recorder, mode, multi_tensor=card is not None),
+            loss=orders["loss"],
+            hold_outputs=orders["rehearsal"]["hold_outputs"],
+        )
+        facts = None
+        if orders["data"]:
+            refuse_long_rows(trainer, orders["max_length"])
+            facts = keep_fullest_batch(trainer, RECORDED_STEPS)
+        checkpoint_blocks(model, _checkpointed(orders, layers), orders["peft"] is not None)
+        rehearsal.enter_context(mode)
+        rehearsal.enter_context(ControlFlow(mode))
+        if card is not None:
+            rehearsal.enter_context(of_a_gpu(card))
+        trainer.train()
+    return recording_json(recorder, model), facts
+
+
+def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
+    """The run's own trainer arguments, but for what a rehearsal must not do: log, save, evaluate, go on."""
+    return orders["trainer"] | {
+        "max_steps": RECORDED_STEPS,
+        "gradient_accumulation_steps": orders["rehearsal"]["accumulation"],
+        "use_cpu": True,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None},
+    }
+
+
+def _checkpointed(orders: dict[str, Any], layers: int | None) -> int | str:
+    """A cut model checkpoints all or none: partly checkpointed models are rehearsed whole."""
+    count: int | str = orders["gradient_checkpointing"]
+    return "all" if layers is not None and count != 0 else count
+
+
+class FakeStage(RecordedStage):
+    """A recorded stage whose batches are fake tensors with real values beside them."""
+
+    def __init__(self, recorder: Recorder, mode: FakeTensorMode, multi_tensor: bool) -> None:
+        super().__init__(recorder)
+        self._mode = mode
+        self._multi_tensor = multi_tensor
+
+    def begin(self, trainer: Any) -> None:
+        if self._multi_tensor:  # torch's default on a GPU, refused for fake tensors: torch/optim/optimizer.py
+            for group in trainer.optimizer.param_groups:
+                if group.get("foreach", 0) is None and not group.get("fused"):
+                    group["foreach"] = True
+        super().begin(trainer)
+
+    def batches(self, batches: list[dict[str, Any]], items: Any) -> tuple[list[dict[str, Any]], Any]:
+        with _disable_current_modes():
+            batches = [{key: with_shadow(value, self._mode) for key, value in batch.items()} for batch in batches]
+            items = None if items is None else with_shadow(items, self._mode)
+        return super().batches(batches, items)
+
+
+def _card(orders: dict[str, Any]) -> Card | None:
+    if orders["device"] == "cpu":
+        return None
+    capability = orders["rehearsal"]["compute_capability"]
+    return Card(tuple(capability), orders["rehearsal"]["attention_kernel"])
+
+
+def _dataset(orders: dict[str, Any]) -> Dataset:
+    if orders["data"]:
+        return load_dataset("json", data_files=orders["data"]["train"], split="train")
+    length, batch = orders["rehearsal"]["length"], orders["trainer"]["per_device_train_batch_size"]
+    row = {"input_ids": [1] * length, "labels": [1] * length}
+    return Dataset.from_list([row] * (batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS))
+
+
+def _tokenizer(orders: dict[str, Any]) -> Any:
+    if orders["data"]:
+        return AutoTokenizer.from_pretrained(orders["model"]["folder"])
+    # rows are token ids already; the trainer only asks for a padding token
+    words = Tokenizer(models.WordLevel({"<pad>": 0}, unk_token="<pad>"))
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<pad>")

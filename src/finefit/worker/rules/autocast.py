@@ -1,0 +1,43 @@
+"""Autocast runs more operations in float32 on a GPU than on the processor.
+
+Source: aten/src/ATen/autocast_mode.h, lists `AT_FORALL_FP32` (CUDA) against the processor's in autocast_mode.cpp.
+Those that copy their input matter for memory. Softmax and its kin have a kernel of their own (`softmax.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+HALF = (torch.bfloat16, torch.float16)
+
+NAMES = (
+    "acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow layer_norm group_norm"
+    " norm cumprod cumsum dist pdist cdist logsumexp softplus __pow__ __rpow__"
+).split()
+
+
+def answers() -> list[Any]:
+    homes = (torch, torch.Tensor, F)
+    return [
+        (home, name, _in_float32(getattr(home, name)))
+        for home in homes
+        for name in NAMES
+        if hasattr(home, name) and not (home is torch and name.startswith("__"))
+    ]
+
+
+def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_autocast_enabled("cpu") or not any(_is_half(value) for value in args):
+            return NotImplemented
+        return function(*(value.float() if _is_half(value) else value for value in args), **kwargs)
+
+    return answer
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in HALF

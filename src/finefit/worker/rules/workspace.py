@@ -1,0 +1,41 @@
+"""Memory that kernels take from the caching allocator and no tensor shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..recorder import Recorder
+
+aten = torch.ops.aten
+MATMULS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default, aten.mm.out}
+
+CUBLAS_BYTES = {9: 32 << 20, 10: 32 << 20}
+"""By major compute capability. Source: `_getWorkspace` defaults in aten/src/ATen/cuda/CublasHandlePool.cpp."""
+CUBLAS_BYTES_BEFORE_HOPPER = 8_519_680
+"""`:4096:2:16:8`: two blocks of 4096 KiB and eight of 16 KiB. Same source."""
+
+
+class CublasWorkspace:
+    """cuBLAS holds one workspace per thread that multiplies: the forward's and the backward's. Never given back."""
+
+    def __init__(self, compute_capability: tuple[int, int]) -> None:
+        self.nbytes = CUBLAS_BYTES.get(compute_capability[0], CUBLAS_BYTES_BEFORE_HOPPER)
+        self._threads: set[bool] = set()
+
+    def __call__(self, recorder: Recorder, func: Any, args: tuple[Any, ...], result: Any) -> None:
+        in_backward = recorder.phase == "backward"
+        if func in MATMULS and in_backward not in self._threads:
+            self._threads.add(in_backward)
+            recorder.born(self.nbytes, "workspace", "cublas")
+
+
+def softmax_backward(recorder: Recorder, func: Any, args: tuple[Any, ...], result: Any) -> None:
+    """`grad * output` is materialised in the gradient's dtype.
+
+    Source: aten/src/ATen/native/cuda/SoftMax.cu, `softmax_backward_cuda_out` (`Tensor tmp = grad * output`).
+    """
+    if func is aten._softmax_backward_data.default:
+        grad = args[0]
+        recorder.died(recorder.born(grad.numel() * grad.element_size(), "workspace", "softmax backward"))

@@ -1,0 +1,158 @@
+"""What watches a training run from inside: the phases of a step, and the memory of each.
+
+A `Stage` is told when a step begins, when forward, backward and optimizer start, and which batch came. `RecordedStage`
+writes births and deaths down (in a rehearsal, and in one real step on a processor); a plain `Stage` does nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .recorder import ModuleNames, Recorder
+
+RECORDED_STEPS = 2
+"""The first optimizer step lacks the optimizer's state; the second is like all that follow."""
+
+
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The repeated layers that transformers can checkpoint, in the order of the model."""
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+
+class Stage:
+    """Hears of every phase; this one does nothing with it."""
+
+    def begin(self, trainer: Any) -> None:
+        """Training starts: the model and the optimizer are in place."""
+
+    def batches(self, batches: list[dict[str, Any]], items: Any) -> tuple[list[dict[str, Any]], Any]:
+        """The micro-batches of one optimizer step, and how many tokens they train."""
+        return batches, items
+
+    def phase(self, name: str) -> None:
+        """`forward`, `backward`, `optimizer` or `resident` starts."""
+
+    def end_step(self, trainer: Any) -> None:
+        """An optimizer step is done and its gradients are gone."""
+
+    def close(self) -> None:
+        """Training is over, or failed."""
+
+
+class RecordedStage(Stage):
+    """Records births and deaths during the first `RECORDED_STEPS` optimizer steps."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.step = 0
+        self.micro = -1
+        self._open = False
+        self._names: ModuleNames | None = None
+        self._hooks: list[Any] = []
+
+    def begin(self, trainer: Any) -> None:
+        model = trainer.model
+        self._label("load")
+        frozen = [p for p in model.parameters() if not p.requires_grad]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        self.recorder.adopt(frozen, "weight")
+        self.recorder.adopt(trained, "adapter" if frozen else "weight")
+        self.recorder.adopt(model.buffers(), "buffer")
+        self._names = ModuleNames(self.recorder, model)
+        self._watch_blocks(blocks_of(model))
+        self._trained = trained
+        self.recorder.__enter__()
+        self._open = True
+
+    def batches(self, batches: list[dict[str, Any]], items: Any) -> tuple[list[dict[str, Any]], Any]:
+        if self._open:
+            self.micro = -1
+            self.phase("batch")
+            tensors = [value for batch in batches for value in batch.values()]
+            self.recorder.adopt([value for value in tensors if isinstance(value, torch.Tensor)], "batch")
+        return batches, items
+
+    def phase(self, name: str) -> None:
+        if not self._open:
+            return
+        if name == "forward":
+            self.micro += 1
+        if name == "optimizer":
+            self.recorder.classify([p.grad for p in self._trained if p.grad is not None], "gradient")
+        self._label(name)
+
+    def end_step(self, trainer: Any) -> None:
+        if not self._open:
+            return
+        state = trainer.optimizer.state if self.step == 0 else {}
+        held = [value for values in state.values() for value in values.values()]
+        self.recorder.classify([value for value in held if isinstance(value, torch.Tensor)], "optimizer")
+        self.step += 1
+        if self.step == RECORDED_STEPS:
+            self.close()
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self.recorder.__exit__(None, None, None)
+        self.recorder.mark("end")
+        for hook in self._hooks:
+            hook.remove()
+        if self._names is not None:
+            self._names.remove()
+
+    def _label(self, name: str, block: int | None = None) -> None:
+        self.recorder.phase = name
+        place = "" if block is None else f"/{block}"
+        self.recorder.mark(f"{self.step}/{max(self.micro, 0)}/{name}{place}")
+
+    def _watch_blocks(self, blocks: list[nn.Module]) -> None:
+        """Marks where each repeated layer starts, forward and backward."""
+        last = len(blocks) - 1
+
+        def before(index: int, block: Any, args: tuple[Any, ...]) -> None:
+            if self.recorder.phase != "forward":
+                return  # recomputed in backward
+            self._label("forward", index)
+            if block.gradient_checkpointing and args:
+                self.recorder.classify([args[0]], "checkpoint")
+
+        def after(index: int, result: Any) -> None:
+            if self.recorder.phase != "forward":
+                return
+            hidden = result[0] if isinstance(result, tuple) else result
+            if hidden.requires_grad:
+                hidden.register_hook(lambda _: self._label("backward", index))
+            if index == last:
+                self._label("forward", last + 1)
+
+        for index, block in enumerate(blocks):
+            self._hooks.append(block.register_forward_pre_hook(lambda b, args, i=index: before(i, b, args)))
+            self._hooks.append(block.register_forward_hook(lambda _b, _a, result, i=index: after(i, result)))
+
+
+class StageCallback(TrainerCallback):
+    """Tells the stage what only the trainer's callbacks hear."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.trainer: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.stage.begin(self.trainer)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.stage.phase("optimizer")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.stage.phase("resident")
+        self.stage.end_step(self.trainer)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.stage.close()

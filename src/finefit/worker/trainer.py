@@ -1,0 +1,100 @@
+"""TRL's SFT trainer, with the stage told of every phase and the longest rows tried first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.data import Sampler
+from transformers import Trainer as HuggingFaceTrainer
+from trl import SFTTrainer
+
+from .stage import Stage, StageCallback
+
+
+class Trainer(SFTTrainer):
+    """`loss` is `fused` (TRL's head, no logits are built) or `full` (whole logits, as transformers computes them).
+
+    `hold_outputs` keeps the model's output, and so the logits, alive until the next step, as hand-written loops do
+    that name it. Published measurements were made so; a run never is.
+    """
+
+    def __init__(
+        self, *args: Any, stage: Stage, loss: str = "fused", hold_outputs: bool = False, **kwargs: Any
+    ) -> None:
+        self.stage = stage
+        self.loss = loss
+        self.hold_outputs = hold_outputs
+        self._outputs: Any = None
+        callback = StageCallback(stage)
+        super().__init__(*args, callbacks=[callback, *kwargs.pop("callbacks", [])], **kwargs)
+        callback.trainer = self
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        with _disable_current_modes():  # data is loaded for real, also in a rehearsal
+            batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        return self.stage.batches(batches, items)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.stage.phase("forward")
+        return super().training_step(*args, **kwargs)
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.loss == "full" and self.model.training:
+            # Trainer's own loss, under SFTTrainer's: the model's forward builds the logits
+            loss = self._whole_logits_loss(model, inputs | {"use_cache": False}, kwargs.get("num_items_in_batch"))
+        else:
+            loss = super().compute_loss(model, inputs, *args, **kwargs)
+        if self.model.training:
+            self.stage.phase("backward")
+        return loss
+
+    def _whole_logits_loss(self, model: Any, inputs: Any, items: Any) -> torch.Tensor:
+        if not self.hold_outputs:
+            return HuggingFaceTrainer.compute_loss(self, model, inputs, num_items_in_batch=items)
+        loss, self._outputs = HuggingFaceTrainer.compute_loss(
+            self, model, inputs, return_outputs=True, num_items_in_batch=items
+        )
+        return loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        lengths = [len(ids) for ids in rows["input_ids"]]
+        return LongestFirst(
+            lengths, self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps, self.args.seed
+        )
+
+
+class LongestFirst(Sampler[int]):
+    """A seeded random order, except that the longest row comes in the last micro-batch of the second step.
+
+    There the optimizer's state and the gradients are present: it is the fullest moment of the whole run, and it comes
+    in its first minute. The second-longest row comes in the same place of the first step. A run of one step has the
+    longest row there.
+    """
+
+    def __init__(self, lengths: list[int], micro_batch: int, accumulation: int, seed: int) -> None:
+        self.lengths = lengths
+        self.per_step = micro_batch * accumulation
+        self.last_micro_batch = micro_batch * (accumulation - 1)
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=generator).tolist()
+        if self.epoch == 0:
+            by_length = sorted(order, key=lambda row: -self.lengths[row])
+            places = [p for p in (self.per_step + self.last_micro_batch, self.last_micro_batch) if p < len(order)]
+            for place, row in zip(places, by_length, strict=False):
+                other = order.index(row)
+                order[place], order[other] = order[other], order[place]
+        return iter(order)

@@ -1,0 +1,29 @@
+"""A recording as plain JSON values, in columns; `finefit.nouns.recording` reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from .recorder import Recorder
+from .stage import blocks_of
+
+
+def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
+    names: dict[tuple[str, str, str, str], int] = {}
+    kinds = []
+    for birth in recorder.births:
+        name = (birth.category, birth.phase, birth.module, birth.op)
+        kinds.append(names.setdefault(name, len(names)))
+    parameters = list(model.parameters())
+    return {
+        "blocks": len(blocks_of(model)),
+        "nbytes": [birth.nbytes for birth in recorder.births],
+        "kinds": kinds,
+        "kind_names": [list(name) for name in names],
+        "events": recorder.events,
+        "marks": [[position, label] for position, label in recorder.marks],
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+    }

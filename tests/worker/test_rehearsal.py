@@ -1,0 +1,197 @@
+"""The rehearsal against the real step: same code, real tensors, the same recorder."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from finefit.nouns.recording import Recording
+from finefit.tape.extend import peaks_at
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
+from finefit.worker import rehearse
+from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
+from finefit.worker.bends.tracing import fake_tensors_are_not_tracing
+from finefit.worker.build import add_adapter, checkpoint_blocks, model_class, read_config
+from finefit.worker.recorder import Recorder
+from finefit.worker.stage import RecordedStage
+from finefit.worker.trainer import Trainer
+from finefit.worker.written import recording_json
+from trl import SFTConfig
+
+fake_tensors_are_not_tracing()
+multi_tensor_for_fake_tensors()
+
+SMALL = {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+    "bos_token_id": None,
+    "eos_token_id": 0,
+}
+GPT2 = {"n_embd": 64, "n_head": 4, "n_positions": 256, "vocab_size": 512}
+MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "head_dim": 16}
+LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear"}
+
+
+def orders(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
+    """A small recipe on the processor; `changes` are merged into it, nested dicts too."""
+    made: dict[str, Any] = {
+        "device": "cpu",
+        "model": {
+            "config": {**SMALL, "model_type": model_type},
+            "folder": None,
+            "dtype": "float32",
+            "attn_implementation": "sdpa",
+            "trust_remote_code": False,
+        },
+        "peft": dict(LORA),
+        "trainer": {
+            "per_device_train_batch_size": 2,
+            "gradient_accumulation_steps": 2,
+            "bf16": False,
+            "fp16": False,
+            "optim": "adamw_torch",
+            "report_to": "none",
+            "disable_tqdm": True,
+            "gradient_checkpointing": False,
+            "max_length": None,
+        },
+        "gradient_checkpointing": 0,
+        "loss": "fused",
+        "data": None,
+        "rehearsal": {
+            "length": 96,
+            "accumulation": 2,
+            "layers": [None],
+            "compute_capability": [8, 0],
+            "attention_kernel": "auto",
+            "hold_outputs": False,
+        },
+    }
+    return merged(made, changes)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        inner = result.get(key)
+        result[key] = merged(inner, value) if isinstance(value, dict) and isinstance(inner, dict) else value
+    return result
+
+
+def rehearsed(order: dict[str, Any], layers: int | None = None) -> Recording:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return Recording.from_json(rehearse._rehearse(rehearse._at_the_same_width(order), layers)[0])
+
+
+def real_step(order: dict[str, Any]) -> Recording:
+    """The same trainer on real tensors, its first two optimizer steps recorded."""
+    config = read_config(order["model"])
+    torch.manual_seed(0)
+    dtype = getattr(torch, order["model"]["dtype"])
+    empty = model_class(config).from_config(
+        config, dtype=dtype, attn_implementation=order["model"]["attn_implementation"]
+    )
+    model = add_adapter(empty, order["peft"])
+    recorder = Recorder()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        trainer = Trainer(
+            model=model,
+            args=SFTConfig(output_dir=folder, **rehearse._arguments(order)),
+            train_dataset=rehearse._dataset(order),
+            processing_class=rehearse._tokenizer(order),
+            stage=RecordedStage(recorder),
+            loss=order["loss"],
+        )
+        checkpoint_blocks(model, order["gradient_checkpointing"], order["peft"] is not None)
+        trainer.train()
+    return Recording.from_json(recording_json(recorder, model))
+
+
+RECIPES = {
+    "lora": orders(),
+    "lora, all layers checkpointed": orders(gradient_checkpointing="all"),
+    "lora, first layer checkpointed": orders(gradient_checkpointing=1),
+    "lora, dropout, whole logits": orders(peft={"lora_dropout": 0.1}, loss="full"),
+    "lora, eager attention": orders(model={"attn_implementation": "eager"}),
+    "lora, autocast": orders(
+        model={"dtype": "bfloat16"}, trainer={"bf16": True}, loss="full", gradient_checkpointing="all"
+    ),
+    "one row": orders(trainer={"per_device_train_batch_size": 1}),
+    "full": orders(peft=None),
+    "full, fused optimizer, checkpointed": orders(
+        peft=None, gradient_checkpointing="all", trainer={"optim": "adamw_torch_fused"}
+    ),
+    "full, bfloat16": orders(peft=None, model={"dtype": "bfloat16"}, loss="full"),
+    "full, adafactor": orders(peft=None, trainer={"optim": "adafactor"}),
+    "gpt2": orders("gpt2", model={"config": GPT2}, peft={"target_modules": ["c_attn"]}),
+    "sliding window": orders("mistral", model={"config": {"sliding_window": 32}}),
+    "two kinds of layer": orders("gemma3_text", model={"config": {"head_dim": 16, "sliding_window": 32}}),
+    "experts": orders("qwen3_moe", model={"config": MOE}),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_rehearsal_equals_the_real_step_to_the_byte(name: str) -> None:
+    """A rehearsal on fake tensors has the very peak, in every phase, of the real step on the processor."""
+    assert phase_peaks(rehearsed(RECIPES[name])) == phase_peaks(real_step(RECIPES[name]))
+
+
+GPU = {
+    "lora": orders(device="cuda", gradient_checkpointing="all"),
+    "lora, nothing checkpointed": orders(device="cuda"),
+    "lora, whole logits": orders(device="cuda", loss="full", trainer={"bf16": True}, model={"dtype": "bfloat16"}),
+    "full, multi-tensor optimizer": orders(device="cuda", peft=None, gradient_checkpointing="all"),
+    "full, eager": orders(device="cuda", peft=None, model={"attn_implementation": "eager", "dtype": "bfloat16"}),
+    "gpt2": orders("gpt2", device="cuda", model={"config": GPT2}, peft={"target_modules": ["c_attn"]}),
+}
+
+
+@pytest.mark.parametrize("name", GPU)
+def test_few_layers_extend_to_many_exactly(name: str) -> None:
+    """Recordings of 3 and 4 layers give every phase's peak of 9 layers, to the byte, and what is alive then."""
+    order = merged(GPU[name], {"model": {"config": {"num_hidden_layers": 9}}})
+    whole = peaks_at((rehearsed(order),), 9, CUDA_BLOCK_BYTES)
+    extended = peaks_at((rehearsed(order, 3), rehearsed(order, 4)), 9, CUDA_BLOCK_BYTES)
+    assert extended is not None
+    assert whole is not None
+    for phase in {peak.phase for peak in whole.values()}:
+        highest = [max(p.nbytes for p in peaks.values() if p.phase == phase) for peaks in (whole, extended)]
+        assert highest[0] == highest[1], phase
+    for peak in extended.values():
+        assert sum(held.nbytes for held in peak.held.values()) == peak.nbytes
+
+
+def test_more_never_takes_less() -> None:
+    """A longer batch, a larger one, and fewer checkpointed layers never lower the peak."""
+
+    def peak(**changes: Any) -> int:
+        return phase_peaks(rehearsed(orders(device="cuda", **changes)), CUDA_BLOCK_BYTES)["peak"]
+
+    by_length = [peak(rehearsal={"length": length}) for length in (32, 64, 128)]
+    by_batch = [peak(trainer={"per_device_train_batch_size": size}) for size in (1, 2, 4)]
+    by_checkpoints = [peak(gradient_checkpointing=count, rehearsal={"length": 256}) for count in ("all", 2, 1, 0)]
+    for peaks in (by_length, by_batch, by_checkpoints):
+        assert peaks == sorted(peaks)
+
+
+def test_gpu_rules_matter() -> None:
+    """On a GPU flash attention keeps no scores and dropout a one-byte mask: less than the processor keeps."""
+    eager = orders(device="cuda", model={"attn_implementation": "eager"}, rehearsal={"length": 256})
+    flash = orders(device="cuda", model={"dtype": "bfloat16"}, rehearsal={"length": 256})
+    assert phase_peaks(rehearsed(flash))["peak"] < phase_peaks(rehearsed(eager))["peak"]
+    dropped = orders(peft={"lora_dropout": 0.5}, loss="full")
+    on_gpu = merged(dropped, {"device": "cuda"})
+    masks = {name for name in rehearsed(on_gpu).kind_names if "native_dropout" in name[3]}
+    assert masks
+    assert not {name for name in rehearsed(dropped).kind_names if "native_dropout" in name[3]}
