@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from finefit.nouns.recording import Recording
-from finefit.tape.peaks import alive_at, moments, phase_peaks
 from hypothesis import given
 from hypothesis import strategies as st
+
+from finefit.nouns.recording import Recording
+from finefit.tape.peaks import alive_at, moments, phase_peaks
 
 KINDS = (("activation", "forward", "model.layers.3.mlp", "aten.mm.default"),)
 PHASES = ("load", "batch", "forward", "backward", "optimizer", "resident")

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from trl import SFTConfig
+
 from finefit.nouns.recording import Recording
 from finefit.tape.extend import peaks_at
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
@@ -21,7 +23,6 @@ from finefit.worker.recorder import Recorder
 from finefit.worker.stage import RecordedStage
 from finefit.worker.trainer import Trainer
 from finefit.worker.written import recording_json
-from trl import SFTConfig
 
 fake_tensors_are_not_tracing()
 multi_tensor_for_fake_tensors()

@@ -30,14 +30,14 @@ def ledger_of(peaks: Mapping[str, Peak], shapes: Shapes) -> Ledger:
 
 def _lines(peak: Peak, shapes: Shapes) -> tuple[Line, ...]:
     """The kinds alive at the peak, the largest first; kinds that read alike are one line."""
-    together: dict[tuple[str, str], dict[Kind, Held]] = {}
+    together: dict[str, dict[Kind, Held]] = {}
     for kind, held in peak.held.items():
-        together.setdefault((describe(kind, held, shapes).what, kind[1]), {})[kind] = held
+        together.setdefault(describe(kind, held, shapes).what, {})[kind] = held
     lines = []
-    for (what, phase), kinds in together.items():
+    for what, kinds in together.items():
         largest = max(kinds, key=lambda kind: kinds[kind].nbytes)
         total = Held(sum(h.nbytes for h in kinds.values()), sum(h.count for h in kinds.values()))
-        lines.append(Line(what, total.nbytes, phase, describe(largest, total, shapes).why))
+        lines.append(Line(what, total.nbytes, largest[1], describe(largest, total, shapes).why))
     lines.sort(key=lambda line: (-line.nbytes, line.what))
     shown, rest = lines[:LINES_SHOWN], lines[LINES_SHOWN:]
     if rest:

@@ -17,9 +17,7 @@ from .ledger import ledger_of
 from .why import Shapes
 
 
-def ledger_from(
-    recordings: Sequence[Mapping[str, Any]], model: Model, knobs: Knobs, machine: Machine
-) -> Ledger | None:
+def ledger_from(recordings: Sequence[Mapping[str, Any]], model: Model, knobs: Knobs, machine: Machine) -> Ledger | None:
     """None where recordings of a few layers do not extend to all: then every layer must be rehearsed."""
     tapes = tuple(Recording.from_json(recording) for recording in recordings)
     layers = tapes[0].blocks if len(tapes) == 1 else model.layers

@@ -36,15 +36,16 @@ def describe(kind: Kind, held: Held, shapes: Shapes) -> Words:
     if fixed is not None:
         return fixed
     operation = op.removeprefix("aten.").split(".")[0]
-    where = _role(module)
+    role = _role(module)
+    where = f"{role}: " if role else ""
     if category == "workspace":
         return Words(f"{operation} workspace", f"taken by the kernel itself, {held.count} at a time")
     logits = _logits(held, shapes)
     if logits:
         return Words(f"logits ({operation})", logits)
     if phase == "forward":
-        return Words(f"{where}: saved for backward", f"{_many(held)} kept by {operation} and its like until backward")
-    return Words(f"{where}: {phase} temporaries", f"{_many(held)}, the largest from {operation}")
+        return Words(f"{where}saved for backward", f"{_many(held)}, kept by {operation} and others until backward")
+    return Words(f"{where}{phase} temporaries", f"{_many(held)}, the largest from {operation}")
 
 
 def _fixed(category: str, held: Held, shapes: Shapes) -> Words | None:
@@ -61,7 +62,8 @@ def _fixed(category: str, held: Held, shapes: Shapes) -> Words | None:
             return Words("gradients", f"{trained:,} trained parameters × {_each(held, trained)} bytes")
         case "optimizer":
             return Words(
-                "optimizer state", f"{shapes.optim}: {_each(held, trained)} bytes for each of {trained:,} parameters"
+                "optimizer state",
+                f"{shapes.optim}: {_each(held, trained)} bytes for each of {trained:,} parameters",
             )
         case "checkpoint":
             return Words("checkpointed layer inputs", _layer_inputs(held, shapes))
@@ -78,7 +80,7 @@ def _layer_inputs(held: Held, shapes: Shapes) -> str:
     if shapes.hidden and held.nbytes == held.count * cells * (held.nbytes // (held.count * cells) or 1):
         width = held.nbytes // (held.count * cells)
         return (
-            f"{held.count} layers × {shapes.micro_batch} sequences × {shapes.length:,} tokens"
+            f"{held.count} layers × {shapes.micro_batch} × {shapes.length:,} tokens"
             f" × {shapes.hidden:,} hidden × {width} bytes"
         )
     return f"one for each of {held.count} layers"
@@ -97,11 +99,10 @@ def _logits(held: Held, shapes: Shapes) -> str:
 
 
 def _role(module: str) -> str:
-    names = [part for part in module.split(".") if part != "*"]
-    if "*" not in module:
-        return names[-1] if names and names[-1] not in ("model", "base_model") else "model"
-    inner = module.split("*", 1)[1].strip(".").split(".")
-    return inner[0] or "layer"
+    """`self_attn` or `mlp` inside a layer, `lm_head` or `embed_tokens` outside; nothing between modules."""
+    if "*" in module:
+        return module.split("*", 1)[1].strip(".").split(".")[0] or "layer"
+    return module.rsplit(".", 1)[-1].removeprefix("base_model").removeprefix("model")
 
 
 def _each(held: Held, count: int) -> str:
@@ -109,4 +110,6 @@ def _each(held: Held, count: int) -> str:
 
 
 def _many(held: Held) -> str:
+    if held.count == 1:
+        return "one tensor"
     return f"{held.count} tensors of {human_bytes(held.nbytes / max(held.count, 1))} on average"

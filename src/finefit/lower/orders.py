@@ -21,7 +21,9 @@ COLLAPSED = (3, 4)
 """Numbers of layers whose recordings extend to any number (`finefit.tape.extend`)."""
 
 
-def base_orders(model: Model, method: Method, knobs: Knobs, machine: Machine, trust_remote_code: bool) -> dict[str, Any]:
+def base_orders(
+    model: Model, method: Method, knobs: Knobs, machine: Machine, trust_remote_code: bool
+) -> dict[str, Any]:
     """What a rehearsal without a job and a run have in common."""
     return {
         "device": "cpu" if machine.is_cpu else "cuda",
@@ -61,7 +63,7 @@ def job_orders(job: Job, model: Model, method: Method, knobs: Knobs, machine: Ma
         "max_steps": job.max_steps,
         "learning_rate": LEARNING_RATE[type(method)] if job.learning_rate is None else job.learning_rate,
         "lr_scheduler_type": job.lr_scheduler_type,
-        "warmup_ratio": job.warmup_ratio,
+        "warmup_steps": job.warmup_steps,
         "weight_decay": job.weight_decay,
         "max_grad_norm": job.max_grad_norm,
         "assistant_only_loss": job.assistant_only_loss,

@@ -38,7 +38,8 @@ class Job:
     learning_rate: float | None = None
     # None: 1e-4 for adapters, 1e-5 for full fine-tuning
     lr_scheduler_type: Scheduler = "cosine"
-    warmup_ratio: float = 0.03
+    warmup_steps: float = 0.03
+    # below 1: that share of all steps
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     assistant_only_loss: bool = True

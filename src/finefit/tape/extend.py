@@ -57,6 +57,7 @@ def peaks_at(recordings: tuple[Recording, ...], layers: int, round_to: int) -> d
         other = large[label]
         if peak.held.keys() != other.held.keys():
             return None
+        assert b > a, "recordings come with the fewer layers first"
         extended[label] = Peak(
             label,
             peak.phase,

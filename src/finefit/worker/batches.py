@@ -5,21 +5,23 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from finefit.errors import BadInput, Problem
 
-class RowsTooLong(Exception):
-    """Some rows have more tokens than the job's `max_length`; rows are never cut."""
-
-    def __init__(self, lines: list[tuple[int, int]], max_length: int) -> None:
-        super().__init__(f"{len(lines)} rows are longer than {max_length} tokens")
-        self.lines = lines
-        # (line of the data file, tokens)
+ROWS_SHOWN = 10
 
 
-def refuse_long_rows(trainer: Any, max_length: int | None) -> None:
+def refuse_long_rows(trainer: Any, max_length: int | None, path: str) -> None:
+    """Rows are never cut: those with more tokens than `max_length` are bad input, the first of them by line."""
     lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
-    lines = [(line, tokens) for line, tokens in enumerate(lengths, 1) if max_length and tokens > max_length]
-    if max_length and lines:
-        raise RowsTooLong(lines, max_length)
+    long = [(line, tokens) for line, tokens in enumerate(lengths, 1) if max_length and tokens > max_length]
+    if not long:
+        return
+    shown = [
+        Problem(f"the row has {tokens} tokens, more than max_length {max_length}", where=f"{path}:{line}")
+        for line, tokens in long[:ROWS_SHOWN]
+    ]
+    hint = f"raise max_length to {max(lengths)}, or leave it out: then the longest row decides"
+    raise BadInput(*shown, Problem(f"{len(long)} rows are too long", where=path, hint=hint))
 
 
 def keep_fullest_batch(trainer: Any, steps: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def read_config(orders: dict[str, Any]) -> PretrainedConfig:
     return config_from_dict(orders["config"])
 
 
-def load_model(orders: dict[str, Any]) -> nn.Module:
+def load_model(orders: dict[str, Any]) -> Any:
     """Real weights, from a folder."""
     config = read_config(orders)
     return model_class(config).from_pretrained(
@@ -63,7 +63,7 @@ def add_adapter(model: nn.Module, peft: dict[str, Any] | None) -> nn.Module:
     return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **peft))
 
 
-def checkpoint_blocks(model: nn.Module, count: int | str, has_adapter: bool) -> int:
+def checkpoint_blocks(model: Any, count: int | str, has_adapter: bool) -> int:
     """Checkpoints the first `count` blocks ("all": every one); returns how many that is.
 
     The first ones, because a late block that is kept is freed before an early one is recomputed.

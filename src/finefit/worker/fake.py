@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -30,5 +28,3 @@ def make_fake(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
     # Trainer and Accelerator call `.to(device)`, which cannot swap fake parameters; they are where they should be.
     object.__setattr__(model, "to", lambda *_args, **_kwargs: model)
     return model
-
-

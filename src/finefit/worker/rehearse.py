@@ -22,9 +22,9 @@ from torch.utils._python_dispatch import _disable_current_modes
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from trl import SFTConfig
 
+from .batches import keep_fullest_batch, refuse_long_rows
 from .bends.foreach import multi_tensor_for_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
-from .batches import RowsTooLong, keep_fullest_batch, refuse_long_rows
 from .build import add_adapter, checkpoint_blocks, empty_model, read_config
 from .fake import make_fake
 from .layers import keep_layers
@@ -35,21 +35,16 @@ from .stage import RECORDED_STEPS, RecordedStage
 from .trainer import Trainer
 from .written import recording_json
 
-ROWS_SHOWN = 10
 STACK = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
 def main(orders_path: str, out_path: str) -> None:
-    """Reads orders, writes {recordings, data, stack, seconds} or {problems}."""
+    """Reads orders, writes {recordings, data, stack, seconds}. Raises `BadInput`."""
     started = time.perf_counter()
     orders = _at_the_same_width(json.loads(Path(orders_path).read_text()))
     fake_tensors_are_not_tracing()
     multi_tensor_for_fake_tensors()
-    try:
-        rehearsals = [_rehearse(orders, layers) for layers in orders["rehearsal"]["layers"]]
-    except RowsTooLong as error:
-        Path(out_path).write_text(json.dumps({"problems": _problems(error, orders["data"]["train"])}))
-        return
+    rehearsals = [_rehearse(orders, layers) for layers in orders["rehearsal"]["layers"]]
     result = {
         "recordings": [recording for recording, _ in rehearsals],
         "data": rehearsals[0][1],
@@ -57,17 +52,6 @@ def main(orders_path: str, out_path: str) -> None:
         "seconds": time.perf_counter() - started,
     }
     Path(out_path).write_text(json.dumps(result))
-
-
-def _problems(error: RowsTooLong, path: str) -> list[dict[str, str]]:
-    """One problem a row, the first of them; the last tells how many there are."""
-    longest = max(tokens for _, tokens in error.lines)
-    hint = f"raise max_length to {longest}, or leave it out: then the longest row decides"
-    shown = [
-        {"what": f"the row has {tokens} tokens, more than max_length", "where": f"{path}:{line}", "hint": ""}
-        for line, tokens in error.lines[:ROWS_SHOWN]
-    ]
-    return [*shown, {"what": str(error), "where": path, "hint": hint}]
 
 
 def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +92,7 @@ def _rehearse(orders: dict[str, Any], layers: int | None) -> tuple[dict[str, Any
         )
         facts = None
         if orders["data"]:
-            refuse_long_rows(trainer, orders["max_length"])
+            refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
             facts = keep_fullest_batch(trainer, RECORDED_STEPS)
         checkpoint_blocks(model, _checkpointed(orders, layers), orders["peft"] is not None)
         rehearsal.enter_context(mode)

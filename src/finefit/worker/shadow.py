@@ -135,7 +135,7 @@ def _is_small(func: Any, args: Any) -> bool:
 
 
 def _real(value: Any) -> Any:
-    return value._shadow if isinstance(value, FakeTensor) else value
+    return shadow_of(value) if isinstance(value, FakeTensor) else value
 
 
 def _bind_all(fake: Any, real: Any) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -19,9 +18,14 @@ RECORDED_STEPS = 2
 """The first optimizer step lacks the optimizer's state; the second is like all that follow."""
 
 
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The repeated layers that transformers can checkpoint, in the order of the model."""
-    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+def blocks_of(model: Any) -> list[Any]:
+    """The repeated layers of the language model that transformers can checkpoint, in its order.
+
+    A vision tower has blocks of its own, which are not among them.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder = base.get_decoder() or base
+    return [module for module in decoder.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 class Stage:
@@ -112,7 +116,7 @@ class RecordedStage(Stage):
         place = "" if block is None else f"/{block}"
         self.recorder.mark(f"{self.step}/{max(self.micro, 0)}/{name}{place}")
 
-    def _watch_blocks(self, blocks: list[nn.Module]) -> None:
+    def _watch_blocks(self, blocks: list[Any]) -> None:
         """Marks where each repeated layer starts, forward and backward."""
         last = len(blocks) - 1
 

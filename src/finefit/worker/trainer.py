@@ -63,7 +63,10 @@ class Trainer(SFTTrainer):
         rows = self.train_dataset if train_dataset is None else train_dataset
         lengths = [len(ids) for ids in rows["input_ids"]]
         return LongestFirst(
-            lengths, self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps, self.args.seed
+            lengths,
+            self.args.per_device_train_batch_size,
+            self.args.gradient_accumulation_steps,
+            self.args.seed,
         )
 
 

@@ -1,7 +1,7 @@
 """The shape function of `_grouped_mm` (experts' matrix product) refuses float32, which real kernels take.
 
-torch 2.13, `torch/_meta_registrations.py`, `_meta_grouped_mm_common`: "Expected inputs of BF16 type". The shape does not
-depend on the dtype, so it is asked in bfloat16. Ends when the check follows the kernels.
+torch 2.13, `torch/_meta_registrations.py`, `_meta_grouped_mm_common`: "Expected inputs of BF16 type". The shape does
+not depend on the dtype, so it is asked in bfloat16. Ends when the check follows the kernels.
 """
 
 from __future__ import annotations

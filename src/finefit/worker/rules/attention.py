@@ -27,9 +27,7 @@ def answers(compute_capability: tuple[int, int], forced: str) -> list[Any]:
     return [(F, "scaled_dot_product_attention", attention)]
 
 
-def _choose(
-    capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, kwargs: dict[str, Any]
-) -> str:
+def _choose(capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, kwargs: dict[str, Any]) -> str:
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
     heads = {query.shape[-1], key.shape[-1], value.shape[-1]}
     if capability >= (8, 0) and dtype in HALF and mask is None and len(heads) == 1 and max(heads) <= LARGEST_HEAD:

@@ -1,0 +1,183 @@
+"""The verbs, composed by plain arguments: `estimate`, `train`, `read_receipt`, `generate`."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, assert_never
+
+from finefit.estimate.rehearsed import ledger_from
+from finefit.lower.orders import base_orders, job_orders, rehearsal_orders
+from finefit.nouns.estimate import Estimate
+from finefit.nouns.job import Job
+from finefit.nouns.knobs import Dtype, Knobs
+from finefit.nouns.ledger import Ledger
+from finefit.nouns.machine import Machine
+from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.model import Model
+from finefit.nouns.observer import Observer
+from finefit.nouns.plan import DataFacts, Plan
+from finefit.nouns.receipt import Receipt
+from finefit.run import folder, receipt, worker
+from finefit.search.choice import choose
+from finefit.world.gpus import machine_named
+from finefit.world.jobs import read_job
+from finefit.world.models import find_model
+from finefit.world.rows import check_rows
+
+REFERENCE_GPU = "A100-80GB"
+"""Where an estimate names no GPU and none is here."""
+
+
+def estimate(
+    model: str,
+    *,
+    method: Method,
+    knobs: Knobs,
+    gpu: str = "auto",
+    trust_remote_code: bool = False,
+    attention_kernel: str = "auto",
+    hold_outputs: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Estimate:
+    """The memory of one pinned recipe, by rehearsing its training step on fake tensors.
+
+    `attention_kernel` forces what `torch.nn.attention.sdpa_kernel` would; `hold_outputs` is for training loops that
+    keep the model's output alive through backward (finefit's never does). Raises `BadInput`.
+    """
+    started = time.perf_counter()
+    say = progress or (lambda _: None)
+    found = find_model(model, trust_remote_code)
+    machine, notes = _machine_or_reference(gpu)
+    orders = base_orders(found, method, knobs, machine, trust_remote_code)
+    say("rehearsing the training step")
+    ledger, answer, more = _rehearse(orders, found, knobs, machine, say, attention_kernel, hold_outputs)
+    seconds = time.perf_counter() - started
+    stack = answer["stack"]
+    return Estimate(found, method, knobs, machine, ledger, "rehearsal", stack, (*notes, *more), seconds)
+
+
+def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer) -> Receipt:
+    """Plans, trains exactly that, and closes with a receipt. Raises `BadInput`, `RunFailed`, `Interrupted`."""
+    if resume:
+        run = folder.to_resume(Path(job_or_run))
+        plan = folder.read_plan(run)
+    else:
+        plan = plan_job(job_or_run, overrides, observer)
+        run = folder.create(plan, Path(job_or_run).stem)
+    observer.planned(plan)
+    observer.note(f"run folder: {run.path}")
+    observer.stage("training")
+    worker.train(run, observer.event)
+    return receipt.write(run)
+
+
+def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) -> Plan:
+    """Everything that a job decides and takes, before anything runs. Raises `BadInput` with all problems."""
+    job, notes = read_job(job_path, overrides)
+    machine = machine_named(job.gpu)
+    model = find_model(job.model, job.trust_remote_code, for_training=True)
+    files = {"train": check_rows(job.data)} | ({"eval": check_rows(job.eval_data)} if job.eval_data else {})
+    method, knobs = method_of(job), choose(job, machine)
+    orders = job_orders(job, model, method, knobs, machine)
+    observer.stage("rehearsing the training step")
+    ledger, answer, more = _rehearse(orders, model, knobs, machine, observer.note)
+    facts = answer["data"]
+    facts["longest_line"] = files["train"].lines[facts["longest_line"] - 1]
+    data = DataFacts(eval_rows=files["eval"].rows if "eval" in files else 0, **facts)
+    return Plan(
+        job=job,
+        model=model,
+        method=method,
+        knobs=replace(knobs, max_length=data.longest_tokens),
+        machine=machine,
+        ledger=ledger,
+        data=data,
+        steps=_steps(job, data, knobs),
+        stack=answer["stack"],
+        notes=(*notes, *more),
+        orders=orders,
+    )
+
+
+def read_receipt(run: str) -> Receipt:
+    return receipt.read(Path(run))
+
+
+def generate(target: str, prompts: Sequence[str], max_new_tokens: int, base: bool) -> list[str]:
+    """One answer a prompt, from a run's model with its adapter, or from a model folder; `base` leaves it out."""
+    if Path(target, "plan.json").exists():
+        run = folder.open_run(Path(target))
+        orders = json.loads(run.orders.read_text())
+        adapter = None if base else str(run.adapter)
+    else:
+        model = find_model(target, for_training=True)
+        machine = machine_named("auto")
+        dtype: Dtype = "float32" if machine.is_cpu else "bfloat16"
+        orders = base_orders(model, Full(), Knobs(max_length=0, dtype=dtype), machine, False)
+        adapter = None
+    asked = {
+        "conversations": [[{"role": "user", "content": prompt}] for prompt in prompts],
+        "max_new_tokens": max_new_tokens,
+        "adapter": adapter,
+        "temperature": 0,
+        "seed": 0,
+    }
+    texts: list[str] = worker.ask("generate", orders | asked)["texts"]
+    return texts
+
+
+def method_of(job: Job) -> Method:
+    match job.method:
+        case "full":
+            return Full()
+        case "lora":
+            targets = job.lora_target_modules
+            return LoRA(job.lora_r, job.lora_alpha, job.lora_dropout, targets)
+        case _:
+            assert_never(job.method)
+
+
+def _steps(job: Job, data: DataFacts, knobs: Knobs) -> int:
+    """Optimizer steps of the whole run, counted as the trainer counts them."""
+    if job.max_steps > 0:
+        return job.max_steps
+    micro_batches = math.ceil(data.rows / knobs.per_device_train_batch_size)
+    per_epoch = math.ceil(micro_batches / knobs.gradient_accumulation_steps)
+    return math.ceil(job.num_train_epochs * per_epoch)
+
+
+def _rehearse(
+    orders: dict[str, Any],
+    model: Model,
+    knobs: Knobs,
+    machine: Machine,
+    say: Callable[[str], None],
+    attention_kernel: str = "auto",
+    hold_outputs: bool = False,
+) -> tuple[Ledger, dict[str, Any], tuple[str, ...]]:
+    """The ledger, what else the worker found, and notes: a few layers first, every layer where they do not extend."""
+    for whole in (False, True):
+        rehearsal = rehearsal_orders(
+            orders, model, knobs, machine,
+            whole=whole, attention_kernel=attention_kernel, hold_outputs=hold_outputs,
+        )  # fmt: skip
+        answer = worker.ask("rehearse", rehearsal)
+        if answer["data"] is not None:
+            knobs = replace(knobs, max_length=answer["data"]["longest_tokens"])
+        ledger = ledger_from(answer["recordings"], model, knobs, machine)
+        if ledger is not None:
+            return ledger, answer, ("every layer was rehearsed: a few do not stand for all",) if whole else ()
+        say("a few layers do not stand for all here: rehearsing every layer")
+    raise AssertionError("a rehearsal of every layer always has a ledger")
+
+
+def _machine_or_reference(gpu: str) -> tuple[Machine, tuple[str, ...]]:
+    machine = machine_named(gpu)
+    if gpu == "auto" and machine.is_cpu:
+        return machine_named(REFERENCE_GPU), (f"no GPU is here: computed for {REFERENCE_GPU}; name yours with --gpu",)
+    return machine, ()

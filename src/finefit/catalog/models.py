@@ -1,0 +1,54 @@
+"""Model configurations that ship with the package: no weights, no tokenizer. models.csv has a source for each."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from finefit.nouns.model import Model
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    # hub id
+    aliases: tuple[str, ...]
+    file: str
+    parameters: int
+
+    @property
+    def words(self) -> Iterator[str]:
+        """Every name that means this row, in lower case: the full ids first, then the parts after their slashes."""
+        full = [word.lower() for word in (self.name, *self.aliases)]
+        yield from full
+        yield from (word.rpartition("/")[2] for word in full if "/" in word)
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    text = (files("finefit.catalog") / "models.csv").read_text(encoding="utf-8")
+    return tuple(
+        Row(cells["name"], tuple(cells["aliases"].split()), cells["file"], int(cells["parameters"]))
+        for cells in csv.DictReader(text.splitlines())
+    )
+
+
+def model_named(text: str) -> Model | None:
+    """The bundled model of that hub id, alias, or part after the slash; in any case of letters."""
+    wanted = text.strip().lower()
+    row = next((row for row in rows() if wanted in row.words), None)
+    return None if row is None else _model(row)
+
+
+def names() -> tuple[str, ...]:
+    """Every word that `model_named` answers to, hub ids as they are written."""
+    return tuple(word for row in rows() for word in (row.name, *row.aliases))
+
+
+def _model(row: Row) -> Model:
+    text = (files("finefit.catalog") / "models" / row.file).read_text(encoding="utf-8")
+    return Model(id=row.name, config=json.loads(text), source=f"bundled {row.file}")

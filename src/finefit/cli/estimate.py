@@ -1,0 +1,107 @@
+"""`finefit estimate`: one pinned recipe, its memory by phase and line."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .words import split
+
+if TYPE_CHECKING:
+    from finefit.nouns.job import Job
+    from finefit.nouns.knobs import Knobs
+
+MAX_LENGTH = 2048
+DOES_NOT_FIT = 3
+
+Text = str | None
+
+
+def _option(metavar: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(metavar=metavar, help=text)
+    return option
+
+
+def command(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL", help="Hub id, local folder, config.json, or bundled name.", show_default=False),
+    ],
+    *,
+    task: Annotated[Text, _option("sft", "What is trained for.")] = None,
+    method: Annotated[Text, _option("full|lora", "Every weight, or adapters. [lora]")] = None,
+    max_length: Annotated[Text, _option("N", f"Tokens of the longest sequence. [{MAX_LENGTH}]")] = None,
+    per_device_train_batch_size: Annotated[Text, _option("N", "Sequences of one micro-batch. [1]")] = None,
+    gradient_accumulation_steps: Annotated[Text, _option("N", "Micro-batches of one optimizer step. [1]")] = None,
+    global_batch_size: Annotated[Text, _option("N", "Sequences of one optimizer step: their product.")] = None,
+    gradient_checkpointing: Annotated[
+        Text, _option("all|none|N|auto", "Layers that are recomputed: the first N. [auto: all]")
+    ] = None,
+    lora_r: Annotated[Text, _option("N", "Rank. [16]")] = None,
+    lora_alpha: Annotated[Text, _option("N", "Scale. [32]")] = None,
+    lora_dropout: Annotated[Text, _option("P", "Dropout. [0.0]")] = None,
+    lora_target_modules: Annotated[Text, _option("a,b|all-linear", "Modules with an adapter. [all-linear]")] = None,
+    dtype: Annotated[Text, _option("bfloat16|float16|float32", "Of the weights. [by the GPU]")] = None,
+    mixed_precision: Annotated[Text, _option("no|bf16|fp16", "Autocast. [by the GPU]")] = None,
+    optim: Annotated[Text, _option("NAME", "transformers' name. [adamw_torch_fused]")] = None,
+    attn_implementation: Annotated[Text, _option("eager|sdpa|flash_attention_2", "Attention. [sdpa]")] = None,
+    loss: Annotated[Text, _option("full|fused", "Whole logits, or TRL's fused head. [fused]")] = None,
+    gpu: Annotated[Text, _option("NAME", "Like RTX4090 or H100-80GB; cpu; auto: this machine. [auto]")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code of the model's folder.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """The memory of one recipe, by phase and line."""
+    from finefit import api
+    from finefit.nouns.job import Job
+    from finefit.show import json, live, terminal
+    from finefit.world.jobs import job_of_options
+
+    given = split(words, "MODEL")
+    keys = {field.name for field in fields(Job)} & ctx.params.keys()
+    options = given.options | _listed(ctx, keys)
+    gpu_name = options.get("gpu", "auto")
+    job, notes = job_of_options(options | {"gpu": _known_gpu(gpu_name, api.REFERENCE_GPU)}, keys)
+    with live.working() as say:
+        estimate = api.estimate(
+            given.about,
+            method=api.method_of(job),
+            knobs=_knobs(job),
+            gpu=gpu_name,
+            trust_remote_code=job.trust_remote_code,
+            progress=say,
+        )
+    estimate = replace(estimate, notes=(*notes, *estimate.notes))
+    if as_json:
+        json.write(json.of_estimate(estimate))
+    else:
+        terminal.show_estimate(estimate)
+    if estimate.verdict == "no":
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+def _listed(ctx: typer.Context, keys: set[str]) -> dict[str, str]:
+    """The options that Typer lists and the user gave, as words."""
+    given = {key: value for key, value in ctx.params.items() if key in keys and value not in (None, False)}
+    return {key.replace("_", "-"): "true" if value is True else str(value) for key, value in given.items()}
+
+
+def _known_gpu(name: str, reference: str) -> str:
+    """The GPU that an estimate is made for: where none is named and none is here, the reference."""
+    from finefit.world.gpus import gpu_here
+
+    return reference if name == "auto" and gpu_here() is None else name
+
+
+def _knobs(job: Job) -> Knobs:
+    """The answers of a run on the same GPU, but every layer checkpointed where none is said."""
+    from finefit.search.choice import choose
+    from finefit.world.gpus import machine_named
+
+    layers = "all" if job.gradient_checkpointing == "auto" else job.gradient_checkpointing
+    wished = replace(job, max_length=job.max_length or MAX_LENGTH, gradient_checkpointing=layers)
+    return choose(wished, machine_named(job.gpu))

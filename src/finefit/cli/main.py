@@ -1,0 +1,108 @@
+"""`finefit`: every command, and how it ends. Exit codes: 0 done, 1 failed while running, 2 bad input, 3 does not fit.
+
+Importing this must stay cheap (`--help` answers at once): commands import what they need when they are called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from finefit import __version__
+from finefit.errors import BadInput, FinefitError, nearest
+
+from . import estimate, generate, receipt, train
+from .words import SETTINGS
+
+COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "estimate": (estimate.command, SETTINGS),
+    "train": (train.command, SETTINGS),
+    "receipt": (receipt.command, {}),
+    "generate": (generate.command, {"token_normalize_func": SETTINGS["token_normalize_func"]}),
+}
+
+UsageError: Any = typer.BadParameter.__bases__[0]
+"""What Typer raises for wrong words; the class itself has moved between its versions."""
+
+INTERRUPTED = 130
+"""What Typer returns after Ctrl-C where it catches it first."""
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,  # plain help has room for the whole of our options' names
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, (command, settings) in COMMANDS.items():
+    app.command(name, context_settings=settings)(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"finefit {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def finefit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Fine-tune on the GPU you have, with the memory known before the run: plan, train, receipt."""
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """One command line to its end; returns the exit code. No traceback unless FINEFIT_DEBUG is set."""
+    try:
+        code = app(args=list(words) or ["--help"], prog_name="finefit", standalone_mode=False)
+    except Exception as error:
+        if os.environ.get("FINEFIT_DEBUG"):
+            raise
+        _say(_words_of(error))
+        return int(getattr(error, "exit_code", 1))
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        _say("interrupted")
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _say(text: str) -> None:
+    print(f"finefit: {text}", file=sys.stderr)
+
+
+def _words_of(error: Exception) -> str:
+    match error:
+        case BadInput():
+            return _problems(error)
+        case FinefitError() | OSError():
+            return str(error)
+        case typer.Abort():
+            return "interrupted"
+        case _ if isinstance(error, UsageError):
+            return _usage(error)
+    return f"a mistake of finefit itself: {type(error).__name__}: {error}\n  FINEFIT_DEBUG=1 shows where"
+
+
+def _problems(error: BadInput) -> str:
+    count = len(error.problems)
+    lines = "\n".join(str(problem) for problem in error.problems).replace("\n", "\n  ")
+    return f"{count} problem{'s' if count > 1 else ''} with the input\n  {lines}"
+
+
+def _usage(error: Any) -> str:
+    text = error.format_message() or str(error)
+    unknown = text.split("'")[1] if text.startswith("No such command") else ""
+    hint = nearest(unknown, COMMANDS) if unknown and "mean" not in text else ""
+    command = error.ctx.command_path if error.ctx else "finefit"
+    return f"{text}{' ' + hint if hint else ''}\n  `{command} --help` shows how it is used"

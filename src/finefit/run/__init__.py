@@ -1,0 +1,1 @@
+"""One training run: its folder, its worker process, its events, its receipt."""

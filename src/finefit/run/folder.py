@@ -1,0 +1,191 @@
+"""A run as a folder: job.yaml plan.json orders/ events.jsonl worker.log checkpoints/ adapter/ receipt.json.
+
+Knows where each part lies, and makes the folder so that it is there completely or not at all. What is on disk is the
+state of a run; nothing else is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+
+from finefit.errors import BadInput, Problem
+from finefit.nouns.plan import Plan
+
+RUNS = Path("runs")
+"""Where runs lie that no job puts elsewhere."""
+
+_PLAN = TypeAdapter(Plan)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def job(self) -> Path:
+        return self.path / "job.yaml"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def orders(self) -> Path:
+        return self.path / "orders" / "train.json"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "worker.log"
+
+    @property
+    def recording(self) -> Path:
+        return self.path / "recording.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter, or the whole model after full fine-tuning."""
+        return self.path / "adapter"
+
+    @property
+    def receipt(self) -> Path:
+        return self.path / "receipt.json"
+
+
+def create(plan: Plan, job_name: str) -> RunFolder:
+    """The folder of a run that is about to start, where its job wishes it or under the next free name in runs/."""
+    wished = plan.job.output_dir
+    if wished is None:
+        return _create_next(plan, job_name)
+    path = Path(wished)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        hint = "name another folder, or go on with that run: --resume"
+        raise BadInput(Problem("is not empty", where=f"output_dir: {wished}", hint=hint))
+    _publish(_written(plan, path), path)
+    return RunFolder(path)
+
+
+def runs_in(folder: Path = RUNS) -> list[RunFolder]:
+    """Oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [RunFolder(path) for path in folder.iterdir() if not path.name.startswith(".")]
+    return sorted((run for run in found if run.plan.is_file()), key=lambda run: run.plan.stat().st_mtime)
+
+
+def open_run(path: Path) -> RunFolder:
+    run = RunFolder(path)
+    if not run.plan.is_file():
+        near = ", ".join(str(other.path) for other in runs_in()[-3:])
+        hint = f"runs here: {near}" if near else ""
+        raise BadInput(Problem("is not a run folder: it has no plan.json", where=str(path), hint=hint))
+    return run
+
+
+def to_resume(path: Path) -> RunFolder:
+    """A run folder, or the newest run of a job file, told to go on from its last complete checkpoint."""
+    run = open_run(path) if path.is_dir() else _newest_of_job(path)
+    if run.receipt.exists():
+        raise BadInput(Problem("this run is complete: it has a receipt", where=str(run.path)))
+    _write_json(run.orders, json.loads(run.orders.read_text()) | {"resume": True})
+    return run
+
+
+def read_plan(run: RunFolder) -> Plan:
+    return _PLAN.validate_json(run.plan.read_bytes())
+
+
+def read_job(run: RunFolder) -> dict[str, Any]:
+    job: dict[str, Any] = yaml.safe_load(run.job.read_text())
+    return job
+
+
+def _create_next(plan: Plan, job_name: str) -> RunFolder:
+    """Two starts at once never get the same name: the rename of one of them fails."""
+    number = 1
+    while True:
+        path = RUNS / f"{job_name}-{number}"
+        number += 1
+        if path.exists():
+            continue
+        partial = _written(plan, path)
+        try:
+            _publish(partial, path)
+        except OSError:
+            shutil.rmtree(partial)
+            if not path.exists():
+                raise
+            continue
+        return RunFolder(path)
+
+
+def _written(plan: Plan, path: Path) -> Path:
+    partial = path.absolute().parent / f".partial-{path.name}-{os.getpid()}"
+    shutil.rmtree(partial, ignore_errors=True)
+    run = RunFolder(partial)
+    run.orders.parent.mkdir(parents=True)
+    run.job.write_text(_job_yaml(plan))
+    run.plan.write_bytes(_PLAN.dump_json(plan, indent=1))
+    _write_json(run.orders, _orders(plan))
+    return partial
+
+
+def _publish(partial: Path, path: Path) -> None:
+    partial.rename(path)  # onto a folder only if it is empty: rename(2)
+
+
+def _job_yaml(plan: Plan) -> str:
+    """What the user wishes; where the run lies is not repeated, so that the same job can be run again."""
+    wishes = {key: value for key, value in asdict(replace(plan.job, output_dir=None)).items() if value is not None}
+    targets = wishes["lora_target_modules"]
+    wishes["lora_target_modules"] = targets if isinstance(targets, str) else list(targets)
+    return yaml.safe_dump(wishes, sort_keys=False, allow_unicode=True)
+
+
+def _orders(plan: Plan) -> dict[str, Any]:
+    """The plan's, with whole paths: a run may be resumed from anywhere."""
+    orders = dict(plan.orders)
+    data, model = orders["data"], orders["model"]
+    return orders | {
+        "data": {name: _whole(path) for name, path in data.items()},
+        "model": model | {"folder": _whole(model["folder"])},
+        "resume": False,
+    }
+
+
+def _whole(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).absolute())
+
+
+def _newest_of_job(job: Path) -> RunFolder:
+    if not job.is_file():
+        raise BadInput(Problem("no such run folder or job file", where=str(job)))
+    wished = (yaml.safe_load(job.read_text()) or {}).get("output_dir")
+    if wished:
+        return open_run(Path(wished))
+    runs = [run for run in runs_in() if re.fullmatch(re.escape(job.stem) + r"-\d+", run.path.name)]
+    if not runs:
+        raise BadInput(Problem("this job has no run that could be resumed", where=str(job)))
+    return runs[-1]
+
+
+def _write_json(path: Path, value: Any) -> None:
+    partial = path.with_name(f".partial-{path.name}")
+    partial.write_text(json.dumps(value, indent=1))
+    partial.rename(path)

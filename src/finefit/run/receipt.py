@@ -1,0 +1,146 @@
+"""The receipt: predicted beside measured, from what a run left in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from finefit.errors import BadInput, Problem, RunFailed
+from finefit.nouns.method import name_of
+from finefit.nouns.plan import Plan
+from finefit.nouns.receipt import PhaseGap, Receipt
+from finefit.nouns.recording import Recording
+from finefit.tape.peaks import phase_peaks
+
+from .events import Event, kept_steps, read_events
+from .folder import RunFolder, open_run, read_plan
+
+_RECEIPT = TypeAdapter(Receipt)
+
+
+def write(run: RunFolder) -> Receipt:
+    """Computes the receipt of a run that is done, and leaves it in its folder."""
+    plan = read_plan(run)
+    events = read_events(run.events)
+    recording = Recording.from_json(json.loads(run.recording.read_text())) if run.recording.exists() else None
+    receipt = receipt_of(run.path.name, plan, events, recording, _hashes(run, plan))
+    partial = run.path / ".partial-receipt.json"
+    partial.write_text(json.dumps(to_json(receipt), indent=1))
+    partial.rename(run.receipt)
+    return receipt
+
+
+def read(path: Path) -> Receipt:
+    run = open_run(path)
+    if not run.receipt.exists():
+        hint = f"finefit train {path} --resume"
+        raise BadInput(Problem("has no receipt: the run is not complete", where=str(path), hint=hint))
+    return from_json(json.loads(run.receipt.read_text()))
+
+
+def receipt_of(
+    name: str, plan: Plan, events: Sequence[Event], recording: Recording | None, hashes: Mapping[str, str]
+) -> Receipt:
+    done, steps = _last(events, "done"), kept_steps(events)
+    if not done:
+        raise RunFailed("this run is not complete")
+    measured_by, measured = _measured(events, recording)
+    predicted = plan.ledger.phases
+    stack: Mapping[str, str] = _last(events, "loaded")["stack"]
+    return Receipt(
+        run=name,
+        model=plan.model.id,
+        method=name_of(plan.method),
+        machine=plan.machine.name,
+        phases=tuple(PhaseGap(phase, predicted[phase], measured[phase]) for phase in predicted if phase in measured),
+        peak=PhaseGap(plan.ledger.peak_phase, plan.ledger.peak_bytes, measured["peak"]),
+        measured_by=measured_by,
+        rss_peak_bytes=max(event["rss_peak_bytes"] for event in events if "rss_peak_bytes" in event),
+        device_peak_bytes=max((event["device_bytes"] or 0 for event in _allocator(events)), default=0) or None,
+        train_loss_first=steps[0]["loss"] if steps else None,
+        train_loss_last=steps[-1]["loss"] if steps else None,
+        eval_loss_before=_last(events, "eval", when="before").get("loss"),
+        eval_loss_after=_last(events, "eval", when="after").get("loss"),
+        steps=done["steps"],
+        train_seconds=done["seconds"],
+        tokens_per_second=done["tokens"] / done["seconds"] if done["seconds"] else 0.0,
+        stack=stack,
+        seed=plan.job.seed,
+        hashes=hashes,
+        notes=(*plan.notes, *_notes(events, plan.stack, stack)),
+    )
+
+
+def to_json(receipt: Receipt) -> dict[str, Any]:
+    """With each gap beside its two numbers."""
+    values: dict[str, Any] = _RECEIPT.dump_python(receipt, mode="json")
+    for gap, written in zip((*receipt.phases, receipt.peak), (*values["phases"], values["peak"]), strict=True):
+        written["gap_percent"] = gap.gap_percent
+    return values
+
+
+def from_json(values: Mapping[str, Any]) -> Receipt:
+    return _RECEIPT.validate_python(values)
+
+
+def _measured(events: Sequence[Event], recording: Recording | None) -> tuple[str, dict[str, int]]:
+    """By the allocator's counters on a GPU, where each process of a resumed run has its own; else by the recorder."""
+    if recording is not None:
+        return "recorder", phase_peaks(recording)
+    peaks: dict[str, int] = {}
+    for event in _allocator(events):
+        for phase, nbytes in {**event["phases"], "peak": event["peak_bytes"]}.items():
+            peaks[phase] = max(peaks.get(phase, 0), nbytes)
+    if not peaks:
+        raise RunFailed("the memory of this run was not measured: recording.json is missing")
+    return "allocator", peaks
+
+
+def _allocator(events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if event["event"] == "measured" and event["kind"] == "allocator"]
+
+
+def _last(events: Sequence[Event], name: str, **values: str) -> Event:
+    """The newest such event, or an empty one."""
+    wanted = {"event": name, **values}
+    return next((e for e in reversed(events) if all(e.get(key) == wanted[key] for key in wanted)), {})
+
+
+def _notes(events: Sequence[Event], planned: Mapping[str, str], used: Mapping[str, str]) -> list[str]:
+    notes = [event["text"] for event in events if event["event"] == "note"]
+    resumed = [event["resumed_from"] for event in events if event["event"] == "started"][1:]
+    if resumed:
+        notes.append(f"resumed from step {', '.join(str(step) for step in resumed)}")
+    notes += [
+        f"planned for {library} {planned[library]}, trained with {version}"
+        for library, version in used.items()
+        if planned.get(library, version) != version
+    ]
+    return notes
+
+
+def _hashes(run: RunFolder, plan: Plan) -> dict[str, str]:
+    orders = json.loads(run.orders.read_text())
+    config = json.dumps(plan.model.config, sort_keys=True).encode()
+    weights = sorted(run.adapter.glob("*.safetensors"))
+    hashes = {
+        "job": _sha256([run.job]),
+        "model_config": hashlib.sha256(config).hexdigest(),
+        "adapter": _sha256(weights),
+    }
+    data = Path(orders["data"]["train"])
+    return hashes | ({"data": _sha256([data])} if data.is_file() else {})
+
+
+def _sha256(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

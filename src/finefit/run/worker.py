@@ -1,0 +1,150 @@
+"""Starting worker processes, and hearing from them. torch lives there, and only there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from finefit.errors import BadInput, Interrupted, Problem, RunFailed
+
+from .events import Event, Tail
+from .folder import RunFolder
+
+COMMAND = (sys.executable, "-P", "-m", "finefit.worker")
+"""-P: a file datasets.py where the user stands is not the library of that name."""
+
+POLL_SECONDS = 0.1
+STOPPED = 3
+"""The worker's exit code after it saved a checkpoint and stopped, because it was asked to."""
+
+LOG_LINES = 40
+"""Of a failed short command's log: searched for the last line that says something."""
+
+
+def train(run: RunFolder, on_event: Callable[[Event], None]) -> None:
+    """Trains to the end. The first interrupt stops after the step and saves, the second at once."""
+    tail = Tail(run.events)
+    with run.log.open("ab") as log:
+        process = _start("train", str(run.path), log=log)
+    try:
+        with _signals_interrupt():
+            last, interrupted = _follow(process, tail, on_event)
+    finally:
+        _kill(process)
+    _judge(process.returncode, last, interrupted, run)
+
+
+def ask(verb: str, orders: Mapping[str, Any]) -> dict[str, Any]:
+    """What a short command (`rehearse`, `generate`) answers. Its log is kept where it failed."""
+    scratch = Path(tempfile.mkdtemp(prefix="finefit-"))
+    log, out = scratch / "worker.log", scratch / "out.json"
+    (scratch / "orders.json").write_text(json.dumps(orders))
+    with log.open("wb") as opened:
+        process = _start(verb, str(scratch / "orders.json"), str(out), log=opened)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        shutil.rmtree(scratch)
+        raise Interrupted("stopped") from None
+    finally:
+        _kill(process)
+    answer: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+    if process.returncode == 0 or "problems" in answer:
+        shutil.rmtree(scratch)
+    if "problems" in answer:
+        raise BadInput(*(Problem(**problem) for problem in answer["problems"]))
+    if process.returncode != 0:
+        raise RunFailed(answer.get("failed") or _death(process.returncode, _last_words(log)), str(log))
+    return answer
+
+
+def _start(*arguments: str, log: Any) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that an interrupt at the terminal reaches only this process."""
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def _follow(process: subprocess.Popen[bytes], tail: Tail, on_event: Callable[[Event], None]) -> tuple[Event, bool]:
+    """Until the process ends: its last event, and whether it was interrupted."""
+    last: Event = {"event": ""}
+    interrupted = False
+    while True:
+        try:
+            ended = process.poll() is not None
+            for event in tail.read():
+                last = event
+                on_event(event)
+            if ended:
+                return last, interrupted
+            time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            if interrupted:
+                _kill(process)
+                return last, interrupted
+            interrupted = True
+            process.terminate()
+            on_event({"event": "note", "text": "stopping after this step; interrupt again to stop at once"})
+
+
+def _judge(returncode: int, last: Event, interrupted: bool, run: RunFolder) -> None:
+    if returncode == 0:
+        return
+    if returncode == STOPPED or interrupted:
+        raise Interrupted(f"stopped; go on with: finefit train {run.path} --resume")
+    reason = last.get("reason") if last["event"] == "failed" else None
+    raise RunFailed(reason or _death(returncode, ""), str(run.log))
+
+
+def _death(returncode: int, words: str) -> str:
+    """What the system tells of a process that told nothing itself."""
+    if returncode == -signal.SIGKILL:
+        return "the worker was killed by the system, probably because memory ran out"
+    if returncode < 0:
+        return f"the worker was ended by {signal.Signals(-returncode).name}"
+    return f"the worker ended with exit code {returncode}" + (f": {words}" if words else "")
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()[-LOG_LINES:]]
+    return next((line for line in reversed(lines) if line), "")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The process with all that it started; nothing where it has ended."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """A terminal that closes and a polite kill stop a run like Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Nouns to terminal text, Markdown and JSON. No arithmetic."""

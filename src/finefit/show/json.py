@@ -1,0 +1,99 @@
+"""Nouns as JSON: plain dicts with finite numbers, on stdout alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from finefit.nouns.estimate import Estimate
+from finefit.nouns.method import Full, LoRA, Method, name_of
+from finefit.nouns.receipt import PhaseGap, Receipt
+
+from .words import NOT_MODELLED, gap_percent
+
+
+def write(data: Mapping[str, Any]) -> None:
+    """The one object of a command."""
+    sys.stdout.write(json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Dicts, lists, text and finite numbers: what is not a number becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: plain(inner) for key, inner in vars(value).items()}
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def of_estimate(estimate: Estimate) -> dict[str, Any]:
+    ledger = estimate.ledger
+    return {
+        "model": {
+            "id": estimate.model.id,
+            "parameters": ledger.parameters,
+            "trainable_parameters": ledger.trainable_parameters,
+        },
+        "recipe": _recipe(estimate),
+        "memory": {
+            "allocated_bytes": ledger.peak_bytes,
+            "reserved_bytes": None,
+            "device_bytes": None,
+            "low_bytes": None,
+            "high_bytes": None,
+            "peak_phase": ledger.peak_phase,
+            "phases": ledger.phases,
+            "lines": [
+                {"what": line.what, "bytes": line.nbytes, "phase": line.phase, "why": line.why} for line in ledger.lines
+            ],
+        },
+        "host": {"ram_bytes": None, "disk_bytes": None},
+        "speed": {"tokens_per_second": None, "step_seconds": None, "low": None, "high": None},
+        "verdict": estimate.verdict,
+        "gpu": {"name": estimate.machine.name, "memory_bytes": _memory(estimate)},
+        "stack": estimate.stack,
+        "source": estimate.source,
+        "seconds": estimate.seconds,
+        "notes": [*estimate.notes, *NOT_MODELLED],
+    }
+
+
+def _recipe(estimate: Estimate) -> dict[str, Any]:
+    return {"task": "sft", "method": name_of(estimate.method), **_knobs_of(estimate.method), **asdict(estimate.knobs)}
+
+
+def _knobs_of(method: Method) -> dict[str, Any]:
+    match method:
+        case Full():
+            return {}
+        case LoRA():
+            return {f"lora_{key}": value for key, value in asdict(method).items()}
+
+
+def _memory(estimate: Estimate) -> int | None:
+    gpu = estimate.machine.gpu
+    return None if gpu is None else gpu.vram_bytes
+
+
+def of_receipt(receipt: Receipt) -> dict[str, Any]:
+    data: dict[str, Any] = dict(vars(receipt))
+    data["phases"] = [_of_gap(gap) for gap in receipt.phases]
+    data["peak"] = _of_gap(receipt.peak)
+    return data
+
+
+def _of_gap(gap: PhaseGap) -> dict[str, Any]:
+    return {**vars(gap), "gap_percent": gap_percent(gap)}
+
+
+def of_answers(target: str, base: bool, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, Any]:
+    pairs = [{"prompt": prompt, "answer": answer} for prompt, answer in zip(prompts, answers, strict=True)]
+    return {"target": target, "base": base, "answers": pairs}

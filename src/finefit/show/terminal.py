@@ -1,0 +1,180 @@
+"""Nouns as a terminal's tables and bars."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from finefit.nouns.estimate import Estimate
+from finefit.nouns.ledger import Ledger, Line
+from finefit.nouns.plan import Plan
+from finefit.nouns.receipt import PhaseGap, Receipt
+from finefit.units import human_bytes, human_seconds
+
+from .words import (
+    NOT_MODELLED,
+    checkpointing_words,
+    count_words,
+    gap_percent,
+    method_words,
+    percent,
+    verdict_words,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+BAR_CELLS = 30
+PIPED_CELLS = 120
+"""Width where no terminal says one."""
+
+
+def console_on(file: TextIO) -> Console:
+    from rich.console import Console
+
+    width = None if file.isatty() else PIPED_CELLS
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def show_estimate(estimate: Estimate) -> None:
+    console, ledger, knobs = console_on(sys.stdout), estimate.ledger, estimate.knobs
+    style = "bold red" if estimate.verdict == "no" else "bold"
+    console.print(f"{estimate.model.id}: {method_words(estimate.method)}", style="bold")
+    console.print(f"{human_bytes(ledger.peak_bytes)} allocated at the peak, in {ledger.peak_phase}", style=style)
+    console.print(verdict_words(estimate), style=style)
+    console.print()
+    console.print(_phases(ledger))
+    console.print(_lines(ledger.lines))
+    console.print(
+        _facts(
+            {
+                "parameters": f"{count_words(ledger.parameters)}, {count_words(ledger.trainable_parameters)} trained",
+                "batch": f"{knobs.per_device_train_batch_size} × {knobs.max_length} tokens, "
+                f"{knobs.gradient_accumulation_steps} micro-batches a step",
+                "recomputed": checkpointing_words(knobs.gradient_checkpointing),
+                "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
+                "kernels": f"{knobs.attn_implementation} attention, {knobs.loss} loss, {knobs.optim}",
+                "computed by": f"{estimate.source}, {human_seconds(estimate.seconds)}; {_versions(estimate.stack)}",
+            }
+        )
+    )
+    _notes(console, [*estimate.notes, *NOT_MODELLED])
+
+
+def show_plan(plan: Plan, console: Console) -> None:
+    knobs, data = plan.knobs, plan.data
+    facts = {
+        "model": f"{plan.model.id}, {count_words(plan.ledger.parameters)} parameters",
+        "method": f"{method_words(plan.method)}; {count_words(plan.ledger.trainable_parameters)} trained",
+        "machine": plan.machine.name,
+        "steps": f"{plan.steps} of {plan.job.global_batch_size} sequences: {knobs.per_device_train_batch_size} × "
+        f"{knobs.gradient_accumulation_steps}",
+        "recomputed": checkpointing_words(knobs.gradient_checkpointing),
+        "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
+        "kernels": f"{knobs.attn_implementation} attention, {knobs.loss} loss, {knobs.optim}",
+    }
+    if data is not None:
+        facts["data"] = (
+            f"{data.rows} rows, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
+            f"median {data.median_tokens}; the longest is line {data.longest_line}"
+        )
+    peak = f"{human_bytes(plan.ledger.peak_bytes)} allocated, in {plan.ledger.peak_phase}"
+    console.print(_facts({**facts, "predicted peak": peak}))
+    _notes(console, plan.notes)
+
+
+def show_receipt(receipt: Receipt) -> None:
+    from rich.table import Table
+
+    console = console_on(sys.stdout)
+    console.print(f"{receipt.run}: {receipt.model}, {receipt.method}, on {receipt.machine}", style="bold")
+    table = Table("phase", title=f"memory, measured by the {receipt.measured_by}", title_justify="left")
+    for title in ("predicted", "measured", "gap"):
+        table.add_column(title, justify="right")
+    for gap in receipt.phases:
+        table.add_row(*_gap_cells(gap, gap.phase))
+    table.add_section()
+    table.add_row(*_gap_cells(receipt.peak, "peak"), style="bold")
+    console.print(table)
+    console.print(_facts(_outcome(receipt)))
+    _notes(console, receipt.notes)
+
+
+def show_answers(prompts: Sequence[str], answers: Sequence[str]) -> None:
+    console = console_on(sys.stdout)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        if len(prompts) > 1:
+            console.print(prompt, style="bold")
+        print(answer, flush=True)
+
+
+def _gap_cells(gap: PhaseGap, title: str) -> tuple[str, str, str, str]:
+    return (title, human_bytes(gap.predicted_bytes), human_bytes(gap.measured_bytes), percent(gap_percent(gap)))
+
+
+def _outcome(receipt: Receipt) -> dict[str, str]:
+    facts = {
+        "training loss": _from_to(receipt.train_loss_first, receipt.train_loss_last),
+        "held-out loss": _from_to(receipt.eval_loss_before, receipt.eval_loss_after),
+        "speed": f"{receipt.tokens_per_second:.0f} tokens/s, {receipt.steps} steps in "
+        f"{human_seconds(receipt.train_seconds)}",
+        "process": f"{human_bytes(receipt.rss_peak_bytes)} resident at most",
+        "device": "" if receipt.device_peak_bytes is None else f"{human_bytes(receipt.device_peak_bytes)} at most",
+        "seed": str(receipt.seed),
+        "versions": _versions(receipt.stack),
+        **{f"sha256 of {what}": digest for what, digest in receipt.hashes.items()},
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _from_to(first: float | None, last: float | None) -> str:
+    if first is None and last is None:
+        return ""
+    return " -> ".join("?" if loss is None else f"{loss:.4f}" for loss in (first, last))
+
+
+def _phases(ledger: Ledger) -> Table:
+    from rich.bar import Bar
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for phase, nbytes in ledger.phases.items():
+        style = "bold" if phase == ledger.peak_phase else ""
+        bar = Bar(ledger.peak_bytes, 0, nbytes, width=BAR_CELLS)
+        table.add_row(phase, bar, human_bytes(nbytes), style=style)
+    return table
+
+
+def _lines(lines: Sequence[Line]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="alive at the peak", title_justify="left")
+    table.add_column("what")
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("born in", no_wrap=True)
+    table.add_column("why", ratio=1)
+    for line in lines:
+        table.add_row(line.what, human_bytes(line.nbytes), line.phase, line.why)
+    return table
+
+
+def _facts(facts: Mapping[str, str]) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for name, fact in facts.items():
+        table.add_row(name, fact)
+    return table
+
+
+def _versions(stack: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in stack.items())
+
+
+def _notes(console: Console, notes: Sequence[str]) -> None:
+    for note in notes:
+        console.print(f"note: {note}", style="dim")

@@ -1,0 +1,66 @@
+"""Words and figures that terminal and JSON share."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from finefit.nouns.estimate import Estimate
+from finefit.nouns.knobs import Checkpointing
+from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.receipt import PhaseGap
+from finefit.units import human_bytes
+
+NOT_MODELLED = (
+    "allocated memory alone: what the caching allocator reserves and the CUDA context are not modelled yet, "
+    "so there is no verdict but `no`",
+    "speed, host memory and disk are not computed in this version",
+)
+
+
+def gap_percent(gap: PhaseGap) -> float | None:
+    return gap.gap_percent if gap.measured_bytes else None
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f} %"
+
+
+def method_words(method: Method) -> str:
+    match method:
+        case Full():
+            return "full fine-tuning"
+        case LoRA(r=r, alpha=alpha, dropout=dropout, target_modules=targets):
+            where = targets if isinstance(targets, str) else ",".join(targets)
+            return f"LoRA r {r}, alpha {alpha}, {where}" + (f", dropout {dropout}" if dropout else "")
+        case _:
+            assert_never(method)
+
+
+def checkpointing_words(layers: Checkpointing) -> str:
+    match layers:
+        case "all":
+            return "every layer"
+        case 0:
+            return "none"
+        case 1:
+            return "the first layer"
+        case _:
+            return f"the first {layers} layers"
+
+
+def count_words(number: int) -> str:
+    """`3.21 B`, `24.3 M`: parameters as people say them."""
+    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number >= unit:
+            return f"{number / unit:.{2 if unit == 10**9 else 1}f} {name}"
+    return str(number)
+
+
+def verdict_words(estimate: Estimate) -> str:
+    gpu = estimate.machine.gpu
+    if gpu is None:
+        return "on the processor"
+    held = human_bytes(gpu.vram_bytes)
+    if estimate.verdict == "no":
+        return f"does not fit: {gpu.name} holds {held}"
+    return f"of {held} on {gpu.name}"

@@ -1,0 +1,111 @@
+"""The worker as a process: `python -m finefit.worker train RUN`, or `rehearse|generate ORDERS OUT`.
+
+Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
+the input, or why it `failed`; a run says so in its events. All other words go to stderr. torch is imported only after
+the environment that it reads is set.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from finefit.errors import BadInput
+
+from .alone import alone_in
+from .events import Events
+from .stop import EXIT_STOPPED, Stop, Stopped
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["train", run]:
+            return _train(Path(run))
+        case ["rehearse" | "generate" as verb, orders, out]:
+            return _answer(verb, orders, out)
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+
+
+def _train(run: Path) -> int:
+    stop = Stop()
+    stop.listen()
+    try:
+        with alone_in(run):
+            return _train_alone(run, stop)
+    except Exception as error:
+        traceback.print_exc()
+        Events(run / "events.jsonl").write("failed", reason=one_line(error))
+        return 1
+
+
+def _train_alone(run: Path, stop: Stop) -> int:
+    events = Events(run / "events.jsonl")
+    orders = json.loads((run / "orders" / "train.json").read_text())
+    prepare(orders, orders["device"])
+    try:
+        from .train import train
+
+        stop.check()
+        train(run, events, stop)
+    except Stopped:
+        events.write("stopped")
+        return EXIT_STOPPED
+    return 0
+
+
+def _answer(verb: str, orders: str, out: str) -> int:
+    told = json.loads(Path(orders).read_text())
+    prepare(told, "cpu" if verb == "rehearse" else told["device"])
+    try:
+        if verb == "rehearse":
+            from .rehearse import main as answer
+        else:
+            from .generate import main as answer
+        answer(orders, out)
+    except BadInput as error:
+        Path(out).write_text(json.dumps({"problems": [asdict(problem) for problem in error.problems]}))
+        return BadInput.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        Path(out).write_text(json.dumps({"failed": one_line(error)}))
+        return 1
+    return 0
+
+
+def prepare(orders: dict[str, Any], device: str) -> None:
+    """The environment, as torch, transformers and tokenizers read it at import."""
+    if not orders.get("online"):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+    # One process uses one card; what runs on the processor must not open one.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible if device == "cuda" else ""
+
+
+def one_line(error: BaseException) -> str:
+    """The reason as a user should read it; the log has the rest."""
+    name = type(error).__name__
+    text = str(error).strip().splitlines()
+    first = text[0] if text else name
+    if name == "OutOfMemoryError":
+        return f"out of memory on the GPU: {first}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed; try: pip install 'finefit[train]'"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "no space is left on the disk"
+    ours = type(error).__module__.startswith("finefit.")
+    return first if ours else f"{name}: {first}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

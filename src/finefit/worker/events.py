@@ -1,0 +1,41 @@
+"""What happens in a run, one JSON object a line, written the moment it happens.
+
+The file is only ever appended to, by one process at a time; a reader may follow it while it grows. A line that a
+killed writer left half-written is closed by the next writer, and readers skip it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Events:
+    def __init__(self, path: Path) -> None:
+        torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+        self._file = path.open("a", encoding="utf-8")
+        if torn:
+            self._file.write("\n")
+
+    def write(self, event: str, **values: Any) -> None:
+        line = {"event": event, "time": time.time(), **_finite(values)}
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+        self.write("note", text=text)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,168 @@
+"""The trainer of a real run: `trainer.Trainer`, with checkpoints that are complete or invisible, a held-out loss that
+does not depend on how rows are batched, and a report of every step.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
+from transformers import TrainerCallback
+
+from finefit.errors import RunFailed
+
+from .checkpoints import publish, refuse_full_disk, rotate
+from .events import Events
+from .progress import Progress
+from .stage import RECORDED_STEPS
+from .stop import Stop
+from .trainer import Trainer
+
+PARTIAL = ".partial"
+"""Where transformers writes, inside the folder of checkpoints: nothing in it counts."""
+
+
+class RunTrainer(Trainer):
+    """`aside` is entered around all that is not training; `keep` is how many checkpoints stay."""
+
+    control: Any
+
+    def __init__(
+        self,
+        *args: Any,
+        events: Events,
+        progress: Progress,
+        keep: int,
+        aside: Callable[[], AbstractContextManager[None]],
+        **kwargs: Any,
+    ) -> None:
+        self.events = events
+        self.progress = progress
+        self.keep = keep
+        self._aside = aside
+        super().__init__(*args, **kwargs)
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        with _disable_current_modes():
+            self.progress.count(batches)
+        return batches, items
+
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
+        """Called by `train()` every `eval_steps`."""
+        loss = self.held_out("during")
+        metrics = {"eval_loss": loss}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def held_out(self, when: str, check: Callable[[], None] = lambda: None) -> float:
+        """The mean loss of all trained tokens of the held-out rows; `check` may end it between two batches."""
+        started = time.perf_counter()
+        total, tokens = 0.0, 0
+        self.model.eval()
+        with self.aside(), torch.no_grad(), self.accelerator.autocast():
+            for batch in self.get_eval_dataloader():
+                check()
+                outputs = self.model(**self._prepare_inputs(batch), use_cache=False, fused_lm_head=True)
+                total -= outputs.log_probs.sum(dtype=torch.float64).item()
+                tokens += int(outputs.label_mask.sum())
+        loss = total / max(tokens, 1)
+        seconds = time.perf_counter() - started
+        self.events.write("eval", when=when, step=self.state.global_step, loss=loss, tokens=tokens, seconds=seconds)
+        return loss
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        started = time.perf_counter()
+        partial = Path(self.args.output_dir)
+        name = f"checkpoint-{self.state.global_step}"
+        with self.aside():
+            facts = {
+                "step": self.state.global_step,
+                "tokens": self.progress.tokens,
+                "seconds": self.progress.seconds,
+            }
+            refuse_full_disk(partial.parent, self._bytes_to_save())
+            partial.mkdir(exist_ok=True)
+            try:
+                super()._save_checkpoint(model, trial)
+                nbytes = publish(partial / name, partial.with_name(name), facts)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+            rotate(partial.parent, self.keep, self.state.global_step)
+        self.events.write(
+            "checkpoint",
+            step=self.state.global_step,
+            path=f"{partial.parent.name}/{name}",
+            bytes=nbytes,
+            seconds=time.perf_counter() - started,
+        )
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What happens inside costs the training no time, no memory on its record and no random numbers."""
+        with self.progress.paused(), torch.random.fork_rng(), _disable_current_modes(), self._aside():
+            yield
+
+    def _bytes_to_save(self) -> int:
+        state = [value for values in self.optimizer.state.values() for value in values.values()]
+        return saved_bytes(self.model) + sum(value.nbytes for value in state if isinstance(value, torch.Tensor))
+
+
+def saved_bytes(model: nn.Module) -> int:
+    """Of an adapter, or of the whole model where there is none."""
+    has_adapter = hasattr(model, "peft_config")
+    return sum(p.nbytes for p in model.parameters() if p.requires_grad or not has_adapter)
+
+
+class RunCallback(TrainerCallback):
+    """Reports each step, stops when asked, and keeps back checkpoints until the memory is measured.
+
+    The first `RECORDED_STEPS` steps are measured and nothing is saved before they are over, so that a run that is
+    resumed has been measured.
+    """
+
+    def __init__(self, events: Events, progress: Progress, stop: Stop, measured_already: bool) -> None:
+        self._events = events
+        self._progress = progress
+        self._stop = stop
+        self._measured = measured_already
+        self.on_measured: Callable[[], None] = lambda: None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._progress.start()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        last = state.global_step >= state.max_steps
+        if not self._measured:
+            if state.global_step < RECORDED_STEPS and not last:
+                control.should_save = False
+                return
+            self._measured = True
+            with self._progress.paused():
+                self.on_measured()
+        if last or self._stop.asked:
+            control.should_training_stop = True
+            control.should_save = True
+            control.should_log = True
+            control.should_evaluate = False  # after training, all is evaluated once more
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if "loss" not in logs:
+            return
+        values = self._progress.report(state, logs)
+        self._events.write("step", **values)
+        if logs["loss"] != logs["loss"] or abs(logs["loss"]) == float("inf"):
+            raise RunFailed(
+                f"the loss is not a number at step {state.global_step}: the training has diverged; "
+                "a lower learning rate, or bfloat16 in the place of float16, may help"
+            )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._progress.stop()

@@ -1,0 +1,213 @@
+"""One training run, from the orders in its folder to an adapter that has been read back."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, load_dataset
+from transformers import AutoTokenizer, set_seed
+from trl import SFTConfig
+
+from finefit.errors import RunFailed
+
+from .allocator_stage import AllocatorStage, CudaCounters
+from .batches import refuse_long_rows
+from .build import add_adapter, checkpoint_blocks, load_model
+from .checkpoints import newest_complete, read_manifest, step_of, sweep
+from .events import Events
+from .progress import MemoryReader, Progress, resident_memory, resident_peak
+from .recorder import Recorder
+from .run_trainer import PARTIAL, RunCallback, RunTrainer
+from .saved import difference, load, logits_of, rows_to_check, save
+from .stage import RecordedStage, Stage
+from .stop import Stop, Stopped
+from .written import recording_json
+
+STACK = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+def train(run: Path, events: Events, stop: Stop) -> None:
+    orders = json.loads((run / "orders" / "train.json").read_text())
+    sweep(run)
+    sweep(run / "checkpoints")
+    resume = _checkpoint_to_resume(run, orders, events)
+    events.write("started", resumed_from=step_of(resume) if resume else 0)
+    trained = _train(run, orders, resume, events, stop)
+    _forget_trainer()  # it lived in `_train` alone: two models need not fit at once
+    reloaded = load(orders["model"], run / "adapter", orders["device"])
+    found = difference(trained.logits, logits_of(reloaded, trained.batch, trained.autocast), orders["model"]["dtype"])
+    events.write("reloaded", **found)
+    if not found["agrees"]:
+        raise RunFailed(
+            f"what was saved is not what was trained: logits differ by {found['max_difference']:.3g}, "
+            f"more than {found['tolerance']:.3g}"
+        )
+    events.write("done", **trained.totals, rss_peak_bytes=resident_peak())
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is left of the trainer once the model is saved."""
+
+    batch: dict[str, torch.Tensor]
+    logits: torch.Tensor
+    autocast: Callable[[], AbstractContextManager[None]]
+    totals: dict[str, Any]
+
+
+def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Events, stop: Stop) -> Trained:
+    measure = _measure(run, orders["device"], events, measured_already=resume is not None)
+    progress = Progress(measure.memory)
+    if resume:
+        done = read_manifest(resume)
+        progress.restore(done["step"], done["tokens"], done["seconds"])
+    callback = RunCallback(events, progress, stop, measured_already=resume is not None)
+    trainer = _trainer(run, orders, measure, events=events, progress=progress, callbacks=[callback])
+    callback.on_measured = lambda: measure.write(trainer)
+    stop.check()
+    if trainer.eval_dataset is not None and resume is None:
+        trainer.held_out("before", stop.check)
+    stop.check()
+    set_seed(orders["trainer"]["seed"])  # whatever was done until here, training begins alike
+    _train_or_load(trainer, resume)
+    if trainer.state.global_step < trainer.state.max_steps:
+        raise Stopped
+    if orders["device"] == "cuda":
+        measure.write(trainer)
+    stop.check()
+    if trainer.eval_dataset is not None:
+        trainer.held_out("after", stop.check)
+    nbytes = save(trainer.model, trainer.processing_class, run / "adapter")
+    events.write("saved", path="adapter", bytes=nbytes)
+    batch = rows_to_check(trainer)
+    autocast = trainer.accelerator.autocast
+    logits = logits_of(trainer.model, batch, autocast)
+    totals = {"steps": trainer.state.global_step, "tokens": progress.tokens, "seconds": progress.seconds}
+    trainer.accelerator.free_memory()
+    sweep(run / "checkpoints")
+    return Trained(batch, logits, autocast, totals)
+
+
+def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> Path | None:
+    if not orders["resume"]:
+        return None
+    checkpoint = newest_complete(run / "checkpoints", events.note)
+    if checkpoint is None:
+        events.note("no complete checkpoint was found: training starts from the beginning")
+    return checkpoint
+
+
+def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> RunTrainer:
+    started = time.perf_counter()
+    data, has_adapter = orders["data"], orders["peft"] is not None
+    train_rows, eval_rows = _rows(data["train"]), _rows(data["eval"]) if data["eval"] else None
+    set_seed(orders["trainer"]["seed"])
+    model = add_adapter(load_model(orders["model"]), orders["peft"])
+    trainer = RunTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(run / "checkpoints" / PARTIAL),
+            **orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None},
+        ),
+        train_dataset=train_rows,
+        eval_dataset=eval_rows,
+        processing_class=AutoTokenizer.from_pretrained(orders["model"]["folder"]),
+        stage=measure.stage,
+        loss=orders["loss"],
+        aside=measure.aside,
+        keep=orders["save_total_limit"],
+        **watchers,
+    )
+    refuse_long_rows(trainer, orders["max_length"], data["train"])
+    if len(trainer.train_dataset) != len(train_rows):
+        raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
+    checkpointed = checkpoint_blocks(model, orders["gradient_checkpointing"], has_adapter)
+    trainer.events.write(
+        "loaded",
+        rows=len(train_rows),
+        eval_rows=len(eval_rows) if eval_rows is not None else 0,
+        parameters=sum(p.numel() for p in model.parameters()),
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        checkpointed_blocks=checkpointed,
+        device=str(trainer.accelerator.device),
+        threads=torch.get_num_threads(),
+        stack={name: version(name) for name in STACK},
+        seconds=time.perf_counter() - started,
+    )
+    return trainer
+
+
+def _rows(path: str) -> Dataset:
+    return load_dataset("json", data_files=path, split="train")
+
+
+def _train_or_load(trainer: RunTrainer, resume: Path | None) -> None:
+    """Trains what is left; a run that had ended after its last step only gets its weights back."""
+    steps = _steps(trainer)
+    if resume is None or step_of(resume) < steps:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        return
+    trainer._load_from_checkpoint(str(resume))
+    trainer.state.global_step = trainer.state.max_steps = step_of(resume)
+
+
+def _steps(trainer: RunTrainer) -> int:
+    """As `Trainer.set_initial_training_values` counts them (transformers 5.23)."""
+    args = trainer.args
+    if args.max_steps > 0:
+        return args.max_steps
+    batches = math.ceil(len(trainer.train_dataset) / args.per_device_train_batch_size)
+    return math.ceil(args.num_train_epochs * math.ceil(batches / args.gradient_accumulation_steps))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a run's memory is measured, on this kind of device."""
+
+    stage: Stage
+    aside: Callable[[], AbstractContextManager[None]]
+    memory: MemoryReader
+    write: Callable[[RunTrainer], None]
+
+
+def _measure(run: Path, device: str, events: Events, measured_already: bool) -> Measure:
+    if device == "cuda":
+        return _measure_gpu(events)
+    if measured_already:  # only the first steps have the longest row
+        return Measure(Stage(), nullcontext, resident_memory, lambda _: None)
+    stage = RecordedStage(Recorder())
+
+    def write(trainer: RunTrainer) -> None:
+        stage.close()
+        partial = run / ".partial-recording.json"
+        partial.write_text(json.dumps(recording_json(stage.recorder, trainer.model)))
+        partial.rename(run / "recording.json")
+        events.write("measured", kind="recorder", file="recording.json")
+
+    return Measure(stage, nullcontext, resident_memory, write)
+
+
+def _measure_gpu(events: Events) -> Measure:
+    stage = AllocatorStage(CudaCounters())
+
+    def memory() -> dict[str, Any]:
+        allocated = torch.cuda.memory_allocated()
+        return {"memory_bytes": allocated, "memory_kind": "allocated", "peak_bytes": stage.peak_bytes}
+
+    return Measure(stage, stage.aside, memory, lambda _: events.write("measured", **stage.measured()))
+
+
+def _forget_trainer() -> None:
+    gc.collect()  # the patched forward and the trainer hold each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

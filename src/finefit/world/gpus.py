@@ -1,0 +1,88 @@
+"""The machine that a word means: `auto` (this one), `cpu`, or a card by name.
+
+Knows: the first visible GPU of this machine, through NVIDIA's management library, without torch.
+Does not know yet: several GPUs; cards of other makers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from finefit.catalog.gpus import gpu_named
+from finefit.errors import BadInput, Problem
+from finefit.nouns.machine import Gpu, Machine
+
+SEVERAL = re.compile(r"(\d+)\s*x\s*(\S.*)", re.IGNORECASE)
+"""`2xRTX4090`"""
+
+BF16_SINCE = (8, 0)
+"""Compute capability of the first cards that calculate in bfloat16 (NVIDIA Ampere)."""
+
+
+def machine_named(text: str) -> Machine:
+    match text.strip().lower():
+        case "auto":
+            return Machine(gpu_here())
+        case "cpu":
+            return Machine(None)
+    several = SEVERAL.fullmatch(text.strip())
+    if several is None:
+        return Machine(gpu_named(text))
+    gpu = gpu_named(several[2])
+    if int(several[1]) != 1:
+        raise BadInput(
+            Problem(
+                f"'{text}' is {several[1]} GPUs",
+                why="this version plans for one GPU; more come later",
+                hint=several[2],
+            )
+        )
+    return Machine(gpu)
+
+
+def gpu_here() -> Gpu | None:
+    """The GPU that torch would take first; None where no NVIDIA driver answers or every GPU is hidden."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handle = _first_visible(pynvml)
+        return None if handle is None else _gpu(pynvml, handle)
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _first_visible(nvml: Any) -> Any:
+    """NVML sees every GPU; torch sees those of CUDA_VISIBLE_DEVICES, which names them by number or by UUID."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return nvml.nvmlDeviceGetHandleByIndex(0) if nvml.nvmlDeviceGetCount() else None
+    first = visible.split(",")[0].strip()
+    if first in ("", "-1"):
+        return None
+    return nvml.nvmlDeviceGetHandleByIndex(int(first)) if first.isdigit() else nvml.nvmlDeviceGetHandleByUUID(first)
+
+
+def _gpu(nvml: Any, handle: Any) -> Gpu:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+    capability = tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle))
+    return Gpu(
+        name=_catalog_name(str(nvml.nvmlDeviceGetName(handle))),
+        vram_bytes=int(memory.total) - int(memory.reserved),  # the driver's share; torch's total lacks it too
+        compute_capability=(capability[0], capability[1]),
+        native_bf16=capability >= BF16_SINCE,
+    )
+
+
+def _catalog_name(name: str) -> str:
+    try:
+        return gpu_named(name).name
+    except BadInput:
+        return name

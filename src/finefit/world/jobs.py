@@ -1,0 +1,72 @@
+"""From job.yaml and options to a Job, or all that is wrong with them at once.
+
+entries (what stands where) -> spellings (today's keys) -> fields (each value) -> rules (values together)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from finefit.errors import BadInput, Problem
+from finefit.nouns.job import Job
+
+from .entries import Entry, from_file, from_options
+from .fields import KEYS, REQUIRED, checked
+from .rules import GLOBAL, MICRO, STEPS, broken_rules
+from .spellings import Spelled, spelled
+
+
+class ReadJob(NamedTuple):
+    job: Job
+    notes: tuple[str, ...]
+    # old spellings, and what they were read as
+
+
+def read_job(path: Path | str, overrides: Mapping[str, str] | None = None) -> ReadJob:
+    """The job of a file; `overrides` are options by name, and win. Raises `BadInput` with every problem."""
+    path = Path(path)
+    file = spelled(from_file(path), KEYS)
+    options = spelled(from_options(overrides or {}), KEYS)
+    both = Spelled(file.entries | options.entries, file.notes + options.notes, file.problems + options.problems)
+    return _job(both, [key for key in REQUIRED if key not in both.entries], str(path), {})
+
+
+def job_of_options(options: Mapping[str, str], keys: Collection[str]) -> ReadJob:
+    """A job without model and data, from options that may be `keys` and their old spellings alone.
+
+    Its batch is one sequence, as far as the options leave that open.
+    """
+    given = spelled(from_options(options), keys)
+    unsaid = [key for key in (MICRO, STEPS) if key not in given.entries]
+    if GLOBAL in given.entries:
+        unsaid = unsaid[:1] if len(unsaid) == 2 else []
+    return _job(given, [], "", dict.fromkeys(unsaid, 1))
+
+
+def _job(given: Spelled, missing: Sequence[str], source: str, unsaid: Mapping[str, Any]) -> ReadJob:
+    """`unsaid`: values of keys that are not given."""
+    problems = [Problem("is missing", where=f"{source}: {key}", hint=f"{key}: …") for key in missing]
+    problems += given.problems
+    values = dict(unsaid)
+    wrong = set(missing)
+    for key, entry in given.entries.items():
+        value, problem = checked(entry)
+        if problem is None:
+            values[key] = value
+        else:
+            wrong.add(key)
+            problems.append(problem)
+    job = Job(**{"model": "", "data": "", **_multiplied(values, given.entries)})
+    problems += broken_rules(job, given.entries, frozenset(wrong))
+    if problems:
+        raise BadInput(*problems)
+    return ReadJob(job, given.notes)
+
+
+def _multiplied(values: dict[str, Any], entries: Mapping[str, Entry]) -> dict[str, Any]:
+    """Where both of its factors are known and it is not given, the global batch is their product."""
+    if GLOBAL in entries or MICRO not in values or STEPS not in values:
+        return values
+    return values | {GLOBAL: values[MICRO] * values[STEPS]}

@@ -1,0 +1,191 @@
+"""A JSONL data file, checked row by row before anything is loaded. No torch, and never the whole file in memory.
+
+Knows: whether each row is a conversation that can be trained on.
+Does not know: tokens; whether the roles alternate as the model's chat template wants.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from finefit.errors import BadInput, Problem
+
+ROLES = ("system", "user", "assistant", "tool")
+SHOWN = 20
+"""Bad rows that are named; the rest are counted."""
+
+OTHER_FORMATS = {
+    "conversations": "ShareGPT's `conversations`",
+    "conversation": "`conversation`",
+    "instruction": "Alpaca's `instruction` and `output`",
+    "prompt": "`prompt` and `completion`",
+    "text": "plain `text`",
+}
+"""Formats that people bring, by a key that gives them away."""
+
+EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
+
+
+@dataclass(frozen=True)
+class Rows:
+    path: str
+    lines: tuple[int, ...]
+    # of each row, the line it stands on: blank lines are skipped
+    sha256: str
+    # of the whole file
+
+    @property
+    def rows(self) -> int:
+        return len(self.lines)
+
+
+def check_rows(path: Path | str) -> Rows:
+    """Every row is a conversation to train on, or all that are not are named."""
+    lines: list[int] = []
+    bad: list[Problem] = []
+    digest = hashlib.sha256()
+    with _opened(path) as file:
+        for number, raw in enumerate(file, 1):
+            digest.update(raw)
+            if not raw.strip():
+                continue
+            lines.append(number)
+            reason = _wrong_with(raw)
+            if reason:
+                bad.append(Problem(reason, where=f"{path}:{number}"))
+    if bad:
+        raise BadInput(*_shortened(bad, path, len(lines)))
+    if not lines:
+        raise BadInput(Problem("there are no rows in this file", where=str(path), hint=f"rows like {EXAMPLE}"))
+    return Rows(str(path), tuple(lines), digest.hexdigest())
+
+
+def sha256_of(path: Path | str) -> str:
+    digest = hashlib.sha256()
+    with _opened(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _opened(path: Path | str) -> BinaryIO:
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise BadInput(Problem(f"cannot be read: {error.strerror}", where=str(path))) from None
+
+
+def _shortened(bad: list[Problem], path: Path | str, rows: int) -> list[Problem]:
+    total = Problem(
+        f"{len(bad)} of {rows} rows are wrong" + (f"; the first {SHOWN} are named" if len(bad) > SHOWN else ""),
+        where=str(path),
+        why="rows are never dropped or mended in silence",
+        hint=f"rows like {EXAMPLE}",
+    )
+    return [*bad[:SHOWN], total]
+
+
+def _wrong_with(raw: bytes) -> str:
+    """Why a line is no row to train on; empty where it is one."""
+    try:
+        row = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_repeats)
+    except UnicodeDecodeError as error:
+        return f"byte {error.start + 1} of the line is not UTF-8"
+    except json.JSONDecodeError as error:
+        return _wrong_json(raw, error)
+    except RepeatedKey as error:
+        return f"the key `{error}` is there twice"
+    except (RecursionError, ValueError) as error:
+        return f"cannot be read as JSON: {error}"
+    if not isinstance(row, dict):
+        return f"the row is {_kind(row)}, not an object" + _if_array(raw)
+    return _wrong_conversation(row)
+
+
+class RepeatedKey(Exception):
+    """JSON leaves open which of two values counts, and readers differ."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise RepeatedKey(next(key for key in keys if keys.count(key) > 1))
+    return values
+
+
+def _wrong_json(raw: bytes, error: json.JSONDecodeError) -> str:
+    if raw.startswith(b"\xef\xbb\xbf"):
+        return "the file starts with a byte order mark: save it as UTF-8 without BOM"
+    return f"not JSON: {error.msg} at column {error.colno}" + _if_array(raw)
+
+
+def _if_array(raw: bytes) -> str:
+    return "; a JSON array is not JSONL, which has one object on each line" if raw.lstrip()[:1] == b"[" else ""
+
+
+def _wrong_conversation(row: Mapping[str, Any]) -> str:
+    if "messages" not in row:
+        other = next((words for key, words in OTHER_FORMATS.items() if key in row), "")
+        return "no `messages`" + (f"; this looks like {other}, which has to be converted first" if other else "")
+    messages = row["messages"]
+    if not isinstance(messages, list):
+        return f"`messages` is {_kind(messages)}, not a list"
+    if not messages:
+        return "`messages` is empty"
+    wrong = next((reason for i, m in enumerate(messages, 1) if (reason := _wrong_message(m, i))), "")
+    return wrong or _wrong_turns(messages)
+
+
+def _wrong_message(message: Any, number: int) -> str:
+    where = f"message {number}"
+    if not isinstance(message, dict):
+        return f"{where} is {_kind(message)}, not an object"
+    for key in ("role", "content"):
+        if key not in message:
+            other = ": `from` and `value` are ShareGPT's names" if "from" in message else ""
+            return f"{where} has no `{key}`{other}"
+    if message["role"] not in ROLES:
+        return f"{where} has the role {json.dumps(message['role'])}, not one of {', '.join(ROLES)}"
+    if not isinstance(message["content"], str):
+        later = "; content in parts (images) comes in a later version" if isinstance(message["content"], list) else ""
+        return f"the content of {where} is {_kind(message['content'])}, not text{later}"
+    if not _encodable(message["content"]):
+        return f"the content of {where} has half of a surrogate pair, which is no character"
+    return ""
+
+
+def _wrong_turns(messages: list[Mapping[str, Any]]) -> str:
+    answers = [message["content"] for message in messages if message["role"] == "assistant"]
+    if not answers:
+        return "no message of the assistant: nothing to train on"
+    return "" if any(answer.strip() for answer in answers) else "every message of the assistant is empty"
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

@@ -1,0 +1,153 @@
+"""What the keys of a job mean together, and whether what they name is there. Each rule is one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from finefit.errors import BadInput, Problem
+from finefit.nouns.job import Job
+from finefit.nouns.machine import Machine
+
+from .entries import Entry
+from .gpus import machine_named
+
+MICRO, STEPS, GLOBAL = "per_device_train_batch_size", "gradient_accumulation_steps", "global_batch_size"
+
+FLASH_ATTENTION_SINCE = (8, 0)
+"""Compute capability that FlashAttention 2 needs (its README: Ampere or newer)."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A job whose values are each right, and where they were given."""
+
+    job: Job
+    entries: Mapping[str, Entry]
+    wrong: frozenset[str]
+    # keys whose own value is wrong: a rule that needs one of them says nothing
+    machine: Machine | None
+    # None: the name of the GPU is wrong
+
+    def where(self, *keys: str) -> str:
+        """Where the first of these keys stands that the user gave."""
+        return next((self.entries[key].where for key in keys if key in self.entries), keys[0])
+
+    def has(self, *keys: str) -> bool:
+        return all(key in self.entries and key not in self.wrong for key in keys)
+
+
+Rule = Callable[[Given], Iterator[Problem]]
+
+
+def broken_rules(job: Job, entries: Mapping[str, Entry], wrong: frozenset[str]) -> list[Problem]:
+    try:
+        machine, problems = machine_named(job.gpu), []
+    except BadInput as error:
+        where = entries["gpu"].where if "gpu" in entries else "gpu"
+        machine, problems = None, [Problem(p.what, where, p.why, p.hint) for p in error.problems]
+    given = Given(job, entries, wrong, machine)
+    return problems + [problem for rule in RULES for problem in rule(given)]
+
+
+def adapter_keys_need_an_adapter(given: Given) -> Iterator[Problem]:
+    if given.job.method != "full" or "method" in given.wrong:
+        return
+    for key, entry in given.entries.items():
+        if key.startswith("lora_"):
+            why = f"{given.where('method')} is full: there is no adapter"
+            yield Problem("means nothing here", where=entry.where, why=why, hint="method lora, or leave it out")
+
+
+def batches_multiply(given: Given) -> Iterator[Problem]:
+    """On one GPU, micro-batch × accumulation is the global batch, exactly."""
+    job = given.job
+    if GLOBAL in given.wrong:
+        return
+    wished = f"{GLOBAL} is {job.global_batch_size}" + ("" if GLOBAL in given.entries else " unless it is given")
+    hint = "make them multiply to the global batch; or give the two alone, and it is their product"
+    if given.has(MICRO, STEPS):
+        product = (job.per_device_train_batch_size or 0) * (job.gradient_accumulation_steps or 0)
+        if product != job.global_batch_size:
+            what = f"{job.per_device_train_batch_size} × {job.gradient_accumulation_steps} sequences are {product}"
+            yield Problem(what, where=given.where(MICRO), why=wished, hint=hint)
+        return
+    for key, value in ((MICRO, job.per_device_train_batch_size), (STEPS, job.gradient_accumulation_steps)):
+        if given.has(key) and value is not None and job.global_batch_size % value:
+            yield Problem(f"{value} does not divide the global batch", where=given.where(key), why=wished, hint=hint)
+
+
+def half_precision_needs_a_gpu(given: Given) -> Iterator[Problem]:
+    """torch's autocast to fp16 on a processor silently gives what fp32 gives."""
+    if given.machine is None or not given.machine.is_cpu:
+        return
+    why = "the processor has no fp16 training" + ("" if "gpu" in given.entries else ", and no GPU is here")
+    for key, value in (("mixed_precision", "fp16"), ("dtype", "float16")):
+        if given.has(key) and getattr(given.job, key) == value:
+            yield Problem(
+                f"{value} needs a GPU", where=given.where(key), why=why, hint="float32, or bf16 mixed precision"
+            )
+
+
+def flash_attention_needs_ampere(given: Given) -> Iterator[Problem]:
+    if given.machine is None or given.job.attn_implementation != "flash_attention_2":
+        return
+    gpu = given.machine.gpu
+    if gpu is None or gpu.compute_capability < FLASH_ATTENTION_SINCE:
+        have = "no GPU is used" if gpu is None else f"{gpu.name} is older"
+        where = given.where("attn_implementation")
+        yield Problem("flash_attention_2 needs an Ampere GPU or newer", where=where, why=have, hint="sdpa")
+
+
+def scaled_gradients_need_float32(given: Given) -> Iterator[Problem]:
+    job = given.job
+    pinned = given.has("dtype", "mixed_precision") and job.method == "full"
+    if pinned and (job.dtype, job.mixed_precision) == ("float16", "fp16"):
+        yield Problem(
+            "trained float16 weights cannot be unscaled",
+            where=given.where("mixed_precision"),
+            why="fp16 mixed precision scales the loss, and torch's scaler refuses float16 gradients",
+            hint="dtype float32 with fp16, or method lora",
+        )
+
+
+def evaluation_needs_rows(given: Given) -> Iterator[Problem]:
+    wished = given.has("eval_steps") and given.job.eval_steps is not None
+    if wished and given.job.eval_data is None and "eval_data" not in given.wrong:
+        yield Problem("there are no rows to evaluate on", where=given.where("eval_steps"), hint="eval_data: FILE.jsonl")
+
+
+def files_are_there(given: Given) -> Iterator[Problem]:
+    for key in ("data", "eval_data"):
+        path = getattr(given.job, key)
+        if given.has(key) and path and not Path(path).is_file():
+            what = "is a folder" if Path(path).is_dir() else "no such file"
+            yield Problem(f"{what}: {path}", where=given.where(key), hint="a JSONL file" if "folder" in what else "")
+    output = given.job.output_dir
+    if given.has("output_dir") and output and Path(output).is_file():
+        yield Problem(f"this is a file: {output}", where=given.where("output_dir"), hint="a folder for the run")
+
+
+def model_folder_is_one(given: Given) -> Iterator[Problem]:
+    if not given.has("model") or not Path(given.job.model).is_absolute():
+        return  # a name, for the catalog or the hub
+    path = Path(given.job.model)
+    if not path.exists():
+        yield Problem(
+            f"no such folder: {path}", where=given.where("model"), hint="a folder with config.json, or a name"
+        )
+    elif path.is_dir() and not (path / "config.json").is_file():
+        yield Problem(f"the folder has no config.json: {path}", where=given.where("model"))
+
+
+RULES: tuple[Rule, ...] = (
+    files_are_there,
+    model_folder_is_one,
+    adapter_keys_need_an_adapter,
+    batches_multiply,
+    half_precision_needs_a_gpu,
+    flash_attention_needs_ampere,
+    scaled_gradients_need_float32,
+    evaluation_needs_rows,
+)

@@ -1,0 +1,125 @@
+"""The command line over a small double of the verbs, which notes what it was asked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import finefit
+from finefit.cli.main import run
+from finefit.errors import RunFailed
+from finefit.nouns.estimate import Estimate
+from finefit.nouns.job import Job
+from finefit.nouns.ledger import Ledger
+from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.model import Model
+from finefit.nouns.receipt import PhaseGap, Receipt
+from finefit.world.gpus import machine_named
+from finefit.world.jobs import read_job
+
+RECEIPT = Receipt(
+    run="job-1",
+    model="gpt2",
+    method="lora",
+    machine="cpu",
+    phases=(PhaseGap("load", 1, 1),),
+    peak=PhaseGap("peak", 2, 2),
+    measured_by="recorder",
+    rss_peak_bytes=3,
+    device_peak_bytes=None,
+    train_loss_first=2.0,
+    train_loss_last=1.0,
+    eval_loss_before=None,
+    eval_loss_after=None,
+    steps=4,
+    train_seconds=5.0,
+    tokens_per_second=6.0,
+    stack={},
+    seed=42,
+    hashes={},
+)
+
+
+class Api(ModuleType):
+    """Verbs that check their input for real and compute nothing."""
+
+    REFERENCE_GPU = "A100-80GB"
+
+    def __init__(self) -> None:
+        super().__init__("finefit.api")
+        self.asked: dict[str, Any] = {}
+        self.peak_bytes = 1
+        self.failure: BaseException | None = None
+
+    def method_of(self, job: Job) -> Method:
+        return Full() if job.method == "full" else LoRA(r=job.lora_r, target_modules=job.lora_target_modules)
+
+    def estimate(self, model: str, **how: Any) -> Estimate:
+        self._note(model=model, **how)
+        machine = machine_named(self.REFERENCE_GPU if how["gpu"] == "auto" else how["gpu"])
+        how["progress"]("rehearsing")
+        ledger = Ledger(self.peak_bytes, "backward", {"backward": self.peak_bytes}, (), 10, 1)
+        return Estimate(
+            Model(model, {}), how["method"], how["knobs"], machine, ledger, "rehearsal", {"torch": "2"}, (), 0.1
+        )
+
+    def train(self, job_or_run: str, overrides: dict[str, str], resume: bool, observer: Any) -> Receipt:
+        self._note(job_or_run=job_or_run, overrides=overrides, resume=resume)
+        if not resume:
+            for note in read_job(job_or_run, overrides).notes:
+                observer.note(note)
+        observer.stage("training")
+        return RECEIPT
+
+    def read_receipt(self, run: str) -> Receipt:
+        self._note(run=run)
+        return replace(RECEIPT, run=run)
+
+    def generate(self, target: str, prompts: list[str], max_new_tokens: int, base: bool) -> list[str]:
+        self._note(target=target, prompts=prompts, max_new_tokens=max_new_tokens, base=base)
+        return [prompt.upper() for prompt in prompts]
+
+    def _note(self, **asked: Any) -> None:
+        self.asked = asked
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Cli:
+    """`cli("estimate", "gpt2")` runs `finefit estimate gpt2` in an empty folder."""
+
+    api: Api
+    read: Callable[[], Any]
+    folder: Path
+    failed: RunFailed = field(default_factory=lambda: RunFailed("the worker died", "worker.log"))
+
+    def __call__(self, *words: str) -> Said:
+        code = run(words)
+        out, err = self.read()
+        assert "Traceback" not in err
+        return Said(code, out, err)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    api = Api()
+    monkeypatch.setitem(sys.modules, "finefit.api", api)
+    monkeypatch.setattr(finefit, "api", api, raising=False)
+    monkeypatch.delenv("FINEFIT_DEBUG", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.chdir(tmp_path)
+    return Cli(api, capsys.readouterr, tmp_path)

@@ -1,0 +1,113 @@
+"""`finefit estimate`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.method import Full, LoRA
+from finefit.units import GIB
+
+from .conftest import Cli
+
+
+def test_json_is_alone_on_stdout(cli: Cli) -> None:
+    """Everything else goes to stderr; notes are in the object."""
+    said = cli("estimate", "gpt2", "--json", "--max-seq-length", "64", "--gpu", "T4")
+    data = json.loads(said.out)
+    assert (said.code, data["model"]["id"], data["recipe"]["max_length"]) == (0, "gpt2", 64)
+    assert data["notes"][0] == "--max-seq-length: read as max_length"
+    assert said.err == "rehearsing\n"
+
+
+def test_an_estimate_is_shown(cli: Cli) -> None:
+    """Without --json, people read it."""
+    assert "allocated at the peak" in cli("estimate", "gpt2").out
+
+
+def test_the_defaults_are_one_sequence_with_every_layer_checkpointed(cli: Cli) -> None:
+    """Where no GPU is here, in the precision of the reference GPU."""
+    cli("estimate", "gpt2")
+    assert cli.api.asked["knobs"] == Knobs(max_length=2048)
+    assert (cli.api.asked["method"], cli.api.asked["gpu"]) == (LoRA(), "auto")
+
+
+@pytest.mark.parametrize(
+    ("words", "knobs"),
+    [
+        ("--max-length 9 --batch-size 2", {"max_length": 9, "per_device_train_batch_size": 2}),
+        ("--max_length 9 --batch_size=2", {"max_length": 9, "per_device_train_batch_size": 2}),
+        ("--global-batch-size 8", {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}),
+        (
+            "--global-batch-size 8 --gradient-accumulation-steps 2",
+            {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
+        ),
+        ("--gradient-checkpointing none", {"gradient_checkpointing": 0}),
+        ("--gradient-checkpointing auto", {"gradient_checkpointing": "all"}),
+        ("--gradient-checkpointing 3", {"gradient_checkpointing": 3}),
+        ("--gpu cpu", {"dtype": "float32", "mixed_precision": "no", "gradient_checkpointing": "all"}),
+        ("--gpu T4", {"dtype": "float16", "mixed_precision": "fp16"}),
+        ("--gpu T4 --dtype float32 --mixed-precision no", {"dtype": "float32", "mixed_precision": "no"}),
+        ("--mixed-precision fp16", {"mixed_precision": "fp16"}),
+        ("--loss full --optim adafactor", {"loss": "full", "optim": "adafactor"}),
+        ("--attn-implementation eager --no-deepspeed", {"attn_implementation": "eager"}),
+    ],
+)
+def test_options_become_knobs(cli: Cli, words: str, knobs: dict[str, Any]) -> None:
+    """Pinned is pinned; the rest is what a run on that GPU would choose."""
+    said = cli("estimate", "gpt2", *words.split())
+    assert said.code == 0, said.err
+    asked = cli.api.asked["knobs"]
+    assert {key: getattr(asked, key) for key in knobs} == knobs
+
+
+@pytest.mark.parametrize(
+    ("words", "method"),
+    [
+        ("--method full", Full()),
+        ("--use-lora --lora-r 8", LoRA(r=8)),
+        ("--lora.r 8 --lora-target-modules q_proj,v_proj", LoRA(r=8, target_modules=("q_proj", "v_proj"))),
+    ],
+)
+def test_options_become_a_method(cli: Cli, words: str, method: object) -> None:
+    """Today's names and old ones."""
+    cli("estimate", "gpt2", *words.split())
+    assert cli.api.asked["method"] == method
+
+
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        ("--method qlora4", ["--method: method qlora4 comes in a later version"]),
+        ("--use-4bit --use-lora", ["--use-4bit: method qlora4 comes in a later version"]),
+        ("--method auto --task dpo", ["method auto comes in a later", "task dpo comes in a later"]),
+        ("--gpu RTX4091", ["--gpu: unknown GPU", "GeForce RTX 4090"]),
+        ("--gpu 2xRTX4090", ["more come later"]),
+        ("--gpu A100", ["may be any of"]),
+        ("--max-lenght 3 --lora-r x", ["did you mean '--max-length'", "--lora-r: 'x' is not a whole number"]),
+        ("--learning-rate 1e-4", ["--learning-rate: unknown option"]),
+        ("--method full --lora-r 8", ["--lora-r: means nothing here"]),
+        ("--gpu cpu --mixed-precision fp16", ["--mixed-precision: fp16 needs a GPU"]),
+        ("--global-batch-size 8 --batch-size 3", ["--batch-size: 3 does not divide"]),
+        ("--zero-stage 3", ["zero_stage comes in a later version"]),
+        ("--optim adamw", ["unknown optimizer"]),
+        ("--batch-size 2 --per-device-train-batch-size 2", ["given twice"]),
+        ("--foo 1 --foo 2", ["--foo: given twice"]),
+        ("--batch-size", ["--batch-size: needs a value"]),
+    ],
+)
+def test_bad_recipes_end_with_two_and_all_their_problems(cli: Cli, words: str, fragments: list[str]) -> None:
+    """Nothing is estimated for a recipe that has a problem."""
+    said = cli("estimate", "gpt2", *words.split())
+    assert (said.code, said.out, cli.api.asked) == (2, "", {})
+    assert all(fragment in said.err for fragment in fragments), said.err
+
+
+def test_what_cannot_fit_ends_with_three(cli: Cli) -> None:
+    """Not fitting is an answer, with its own code."""
+    cli.api.peak_bytes = 25 * GIB
+    said = cli("estimate", "gpt2", "--gpu", "4090", "--json")
+    assert (said.code, json.loads(said.out)["verdict"]) == (3, "no")

@@ -1,0 +1,97 @@
+"""A run folder: there completely or not at all, and it says what it was made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finefit.errors import BadInput
+from finefit.nouns.plan import Plan
+from finefit.run import folder
+
+MakePlan = Callable[..., Plan]
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_plan_is_read_as_it_was_written(make_plan: MakePlan, full: bool, on_gpu: bool) -> None:
+    """plan.json loses nothing."""
+    plan = make_plan(full=full, on_gpu=on_gpu, lora_target_modules=("q_proj",), gradient_checkpointing=1)
+    assert folder.read_plan(folder.create(plan, "job")) == plan
+
+
+def test_runs_are_numbered_after_their_job(make_plan: MakePlan) -> None:
+    """Runs without a wished place are runs/<job>-1, -2 and so on, and are listed in that order."""
+    made = [folder.create(make_plan(), "poems") for _ in range(3)]
+    assert [str(run.path) for run in made] == ["runs/poems-1", "runs/poems-2", "runs/poems-3"]
+    assert {run.path for run in folder.runs_in()} == {run.path for run in made}
+
+
+def test_a_job_can_be_run_again(make_plan: MakePlan) -> None:
+    """The job.yaml in a run has every wish of the job, but not the place of that run."""
+    run = folder.create(make_plan(output_dir="somewhere", max_steps=7, lora_target_modules=("a", "b")), "job")
+    assert run.path == Path("somewhere")
+    job = folder.read_job(run)
+    assert (job["max_steps"], job["lora_target_modules"]) == (7, ["a", "b"])
+    assert "output_dir" not in job
+    assert None not in job.values()
+
+
+def test_orders_have_whole_paths(make_plan: MakePlan) -> None:
+    """A run can be resumed from another working directory."""
+    run = folder.create(make_plan(), "job")
+    orders = json.loads(run.orders.read_text())
+    assert Path(orders["data"]["train"]) == Path.cwd() / "rows.jsonl"
+    assert Path(orders["model"]["folder"]) == Path.cwd() / "model"
+    assert orders["data"]["eval"] is None
+    assert orders["resume"] is False
+
+
+def test_nothing_is_written_over(make_plan: MakePlan) -> None:
+    """A folder that holds something is refused; an empty one is taken."""
+    Path("taken").mkdir()
+    folder.create(make_plan(output_dir="taken"), "job")
+    with pytest.raises(BadInput, match="not empty"):
+        folder.create(make_plan(output_dir="taken"), "job")
+
+
+def test_a_folder_is_there_completely_or_not_at_all(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the making of a run folder breaks off, no run is there."""
+
+    def broken(partial: Path, path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder, "_publish", broken)
+    with pytest.raises(KeyboardInterrupt):
+        folder.create(make_plan(), "job")
+    assert folder.runs_in() == []
+
+
+def test_a_run_is_resumed_by_its_folder_or_its_job(make_plan: MakePlan) -> None:
+    """A job file means its newest run; the orders then say to go on."""
+    Path("poems.yaml").write_text("model: tiny\n")
+    folder.create(make_plan(), "poems")
+    newest = folder.create(make_plan(), "poems")
+    for name in ("poems.yaml", "runs/poems-2"):
+        run = folder.to_resume(Path(name))
+        assert run == newest
+        assert json.loads(run.orders.read_text())["resume"] is True
+
+
+def test_what_cannot_be_resumed_says_why(make_plan: MakePlan) -> None:
+    """A complete run, a folder that is no run, a job without runs, and nothing at all."""
+    run = folder.create(make_plan(), "done")
+    run.receipt.write_text("{}")
+    Path("other").mkdir()
+    Path("new.yaml").write_text("model: tiny\n")
+    for name, words in (
+        ("runs/done-1", "complete"),
+        ("other", "no plan.json"),
+        ("new.yaml", "no run"),
+        ("x", "no such"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            folder.to_resume(Path(name))

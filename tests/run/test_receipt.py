@@ -1,0 +1,120 @@
+"""The receipt, from events and a recording that a test wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from finefit.errors import BadInput, RunFailed
+from finefit.nouns.plan import Plan
+from finefit.nouns.recording import Recording
+from finefit.run import folder, receipt
+from finefit.run.events import kept_steps
+
+MakePlan = Callable[..., Plan]
+
+RECORDING = Recording(
+    blocks=1,
+    nbytes=(800, 1000, 2200, 400),
+    kinds=(0, 0, 0, 0),
+    kind_names=(("weight", "load", "", "adopted"),),
+    events=(1, 2, -2, 3, -3, 4, -4),
+    marks=((0, "0/0/load"), (1, "0/0/forward"), (3, "0/0/backward"), (5, "0/0/optimizer"), (7, "end")),
+    parameters=900,
+    trainable_parameters=100,
+)
+MEASURED = {"load": 800, "forward": 1800, "backward": 3000, "optimizer": 1200}
+
+
+def step(number: int, loss: float) -> dict[str, Any]:
+    return {"event": "step", "step": number, "loss": loss}
+
+
+def history() -> list[dict[str, Any]]:
+    """A run that was killed after step 3 and resumed from step 2."""
+    return [
+        {"event": "started", "resumed_from": 0},
+        {"event": "loaded", "stack": {"torch": "2.13.0"}},
+        {"event": "eval", "when": "before", "loss": 5.0},
+        *[step(1, 4.0), step(2, 3.0), step(3, 99.0)],
+        {"event": "started", "resumed_from": 2},
+        {"event": "note", "text": "a note of the run"},
+        {"event": "loaded", "stack": {"torch": "2.14.0"}},
+        *[step(3, 2.5), step(4, 2.0)],
+        {"event": "eval", "when": "during", "loss": 4.5},
+        {"event": "eval", "when": "after", "loss": 4.0},
+        {"event": "done", "steps": 4, "tokens": 600, "seconds": 3.0, "rss_peak_bytes": 7000},
+    ]
+
+
+def made(plan: Plan, events: list[dict[str, Any]], recording: Recording | None = RECORDING) -> receipt.Receipt:
+    return receipt.receipt_of("run-1", plan, events, recording, {"job": "00"})
+
+
+def test_predicted_stands_beside_measured(make_plan: MakePlan) -> None:
+    """Each phase that was predicted and measured has its gap: predicted minus measured, in percent of measured."""
+    found = made(make_plan(), history())
+    assert {gap.phase: gap.measured_bytes for gap in found.phases} == MEASURED
+    assert (found.peak.predicted_bytes, found.peak.measured_bytes) == (4000, 3000)
+    assert found.peak.gap_percent == pytest.approx(100 / 3)
+    assert found.measured_by == "recorder"
+    assert (found.tokens_per_second, found.train_seconds, found.steps) == (200.0, 3.0, 4)
+    assert (found.eval_loss_before, found.eval_loss_after) == (5.0, 4.0)
+
+
+def test_steps_that_were_repeated_count_once(make_plan: MakePlan) -> None:
+    """What a killed process did after its last checkpoint is not part of the result."""
+    assert [event["loss"] for event in kept_steps(history())] == [4.0, 3.0, 2.5, 2.0]
+    found = made(make_plan(), history())
+    assert (found.train_loss_first, found.train_loss_last) == (4.0, 2.0)
+
+
+def test_whatever_happened_is_noted(make_plan: MakePlan) -> None:
+    """Notes of plan and run, resumptions, and libraries that are not those of the plan."""
+    assert made(make_plan(), history()).notes == (
+        "a note of the plan",
+        "a note of the run",
+        "resumed from step 2",
+        "planned for torch 2.13.0, trained with 2.14.0",
+    )
+
+
+def test_a_gpu_is_measured_over_all_processes(make_plan: MakePlan) -> None:
+    """Each process of a resumed run counts for itself: the receipt has the highest of each phase."""
+    measured = [
+        {"event": "measured", "kind": "allocator", "phases": phases, "peak_bytes": peak, "device_bytes": device}
+        for phases, peak, device in (
+            ({"load": 900, "forward": 3000}, 3000, None),
+            ({"load": 950, "forward": 2000}, 2000, 5000),
+        )
+    ]
+    found = made(make_plan(on_gpu=True), [*measured, *history()], recording=None)
+    assert {gap.phase: gap.measured_bytes for gap in found.phases} == {"load": 950, "forward": 3000}
+    assert (found.peak.measured_bytes, found.measured_by, found.device_peak_bytes) == (3000, "allocator", 5000)
+
+
+def test_no_receipt_without_an_end_or_a_measurement(make_plan: MakePlan) -> None:
+    """A receipt is never made up."""
+    with pytest.raises(RunFailed, match="not complete"):
+        made(make_plan(), history()[:-1])
+    with pytest.raises(RunFailed, match="not measured"):
+        made(make_plan(), history(), recording=None)
+
+
+def test_a_receipt_is_read_as_it_was_written(make_plan: MakePlan) -> None:
+    """receipt.json loses nothing, and its hashes are of the run's own files."""
+    run = folder.create(make_plan(), "job")
+    with pytest.raises(BadInput, match="no receipt"):
+        receipt.read(run.path)
+    run.events.write_text("".join(json.dumps(event) + "\n" for event in history()))
+    run.recording.write_text(json.dumps(asdict(RECORDING)))
+    run.adapter.mkdir()
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    written = receipt.write(run)
+    assert receipt.read(run.path) == written
+    assert set(written.hashes) == {"job", "data", "model_config", "adapter"}
+    assert json.loads(run.receipt.read_text())["peak"]["gap_percent"] == written.peak.gap_percent

@@ -1,0 +1,51 @@
+"""Two published runs, through the command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+GIB = 1 << 30
+
+
+def estimate(*words: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "finefit", "estimate", *words, "--json"], capture_output=True, text=True, check=True
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_lora_of_llama_8b_equals_the_published_run() -> None:
+    """Llama-3.1-8B, LoRA, Hugging Face Trainer with whole logits, 4 × 2048 tokens: 28.9 GiB were measured."""
+    answer = estimate(
+        "meta-llama/Llama-3.1-8B", "--gpu", "A100-80GB", "--method", "lora",
+        "--lora-r", "16", "--lora-target-modules", "q_proj,v_proj", "--lora-dropout", "0.05",
+        "--per-device-train-batch-size", "4", "--max-length", "2048", "--gradient-checkpointing", "all",
+        "--attn-implementation", "eager", "--loss", "full", "--optim", "adamw_torch",
+    )  # fmt: skip
+    memory = answer["memory"]
+    assert memory["allocated_bytes"] / GIB == pytest.approx(28.9, rel=0.01)
+    assert memory["peak_phase"] == "backward"
+    assert answer["model"]["parameters"] == 8_030_261_248 + 6_815_744
+    assert answer["model"]["trainable_parameters"] == 6_815_744
+    assert sum(line["bytes"] for line in memory["lines"]) == memory["allocated_bytes"]
+    assert all(line["why"] for line in memory["lines"])
+
+
+def test_full_fine_tuning_in_pure_bfloat16_takes_ten_bytes_a_parameter() -> None:
+    """Mistral-7B, 8 × 4096 tokens: 6 bytes a parameter stay, the optimizer step needs 10; 67.459 GiB measured."""
+    answer = estimate(
+        "mistralai/Mistral-7B-v0.1", "--gpu", "A100-80GB", "--method", "full",
+        "--mixed-precision", "no", "--optim", "adamw_torch", "--loss", "full",
+        "--attn-implementation", "flash_attention_2", "--per-device-train-batch-size", "8", "--max-length", "4096",
+    )  # fmt: skip
+    memory, parameters = answer["memory"], answer["model"]["parameters"]
+    assert memory["peak_phase"] == "optimizer"
+    assert memory["allocated_bytes"] / GIB == pytest.approx(67.459, rel=0.001)
+    assert memory["allocated_bytes"] / parameters == pytest.approx(10, rel=0.01)
+    assert memory["phases"]["resident"] / parameters == pytest.approx(6, rel=0.01)

@@ -1,0 +1,104 @@
+"""The machine that a word means."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from finefit.errors import BadInput
+from finefit.nouns.machine import Machine
+from finefit.units import GIB, MIB
+from finefit.world.gpus import machine_named
+
+
+class Nvml:
+    """Stands for pynvml on a machine with these cards; with none, no driver answers."""
+
+    NVMLError = RuntimeError
+    nvmlMemory_v2 = 2
+
+    def __init__(self, *cards: tuple[str, int, tuple[int, int]]) -> None:
+        self.cards = cards
+
+    def nvmlInit(self) -> None:
+        if not self.cards:
+            raise self.NVMLError("driver not loaded")
+
+    def nvmlShutdown(self) -> None: ...
+
+    def nvmlDeviceGetCount(self) -> int:
+        return len(self.cards)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> Any:
+        if index >= len(self.cards):
+            raise self.NVMLError("invalid argument")
+        return self.cards[index]
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any:
+        return self.cards[int(uuid.removeprefix("GPU-"))]
+
+    def nvmlDeviceGetName(self, card: Any) -> str:
+        return str(card[0])
+
+    def nvmlDeviceGetMemoryInfo(self, card: Any, version: int) -> Any:
+        return SimpleNamespace(total=card[1], reserved=355 * MIB)
+
+    def nvmlDeviceGetCudaComputeCapability(self, card: Any) -> tuple[int, int]:
+        return card[2]  # type: ignore[no-any-return]
+
+
+RTX4090 = ("NVIDIA GeForce RTX 4090", 24564 * MIB, (8, 9))
+T4 = ("Tesla T4", 15360 * MIB, (7, 5))
+
+
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return lambda *present: monkeypatch.setitem(sys.modules, "pynvml", Nvml(*present))
+
+
+def test_auto_without_a_driver_is_the_processor(cards) -> None:
+    """No driver is no GPU, not an error."""
+    cards()
+    assert machine_named("auto") == Machine(None)
+
+
+def test_auto_takes_the_first_card_and_what_torch_sees_of_it(cards) -> None:
+    """The driver's own share of the memory is not torch's: the rest agrees with the catalog's measured total."""
+    cards(RTX4090, T4)
+    gpu = machine_named("auto").gpu
+    assert gpu is not None
+    assert (gpu.name, gpu.compute_capability, gpu.native_bf16) == ("GeForce RTX 4090", (8, 9), True)
+    assert gpu.vram_bytes / GIB == pytest.approx(23.64, abs=0.01)
+
+
+def test_a_card_that_the_catalog_lacks_keeps_its_own_name(cards) -> None:
+    """The catalog names cards; it is not needed to use one."""
+    cards(("NVIDIA Wonder 9", 64 * GIB, (13, 0)))
+    assert machine_named("auto").name == "NVIDIA Wonder 9"
+
+
+@pytest.mark.parametrize(
+    ("visible", "name"), [("1,0", "Tesla T4"), ("GPU-1", "Tesla T4"), ("", "cpu"), ("-1", "cpu"), ("7", "cpu")]
+)
+def test_auto_sees_what_torch_sees(cards, monkeypatch: pytest.MonkeyPatch, visible: str, name: str) -> None:
+    """CUDA_VISIBLE_DEVICES decides which card is the first."""
+    cards(RTX4090, T4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine_named("auto").name == name
+
+
+@pytest.mark.parametrize(("word", "name"), [("cpu", "cpu"), ("CPU", "cpu"), ("1xRTX4090", "GeForce RTX 4090")])
+def test_words_for_one_device(word: str, name: str) -> None:
+    """A name, the processor, and a count of one."""
+    assert machine_named(word).name == name
+
+
+@pytest.mark.parametrize("word", ["2xRTX4090", "8 x H100-80GB", "0x4090"])
+def test_several_cards_come_later(word: str) -> None:
+    """A count that is not one is refused, and says that it comes."""
+    with pytest.raises(BadInput, match="one GPU; more come later"):
+        machine_named(word)
