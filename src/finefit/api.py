@@ -64,7 +64,7 @@ def estimate(
 def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer) -> Receipt:
     """Plans, trains exactly that, and closes with a receipt. Raises `BadInput`, `RunFailed`, `Interrupted`."""
     if resume:
-        run = folder.to_resume(Path(job_or_run))
+        run = folder.to_resume(_run_of(Path(job_or_run)))
         plan = folder.read_plan(run)
     else:
         plan = plan_job(job_or_run, overrides, observer)
@@ -102,6 +102,14 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
         notes=(*notes, *more),
         orders=orders,
     )
+
+
+def _run_of(path: Path) -> folder.RunFolder:
+    """A run folder itself, or the newest run of a job file."""
+    if path.is_dir():
+        return folder.open_run(path)
+    job = read_job(path).job
+    return folder.open_run(Path(job.output_dir)) if job.output_dir else folder.newest_of(path.stem)
 
 
 def read_receipt(run: str) -> Receipt:

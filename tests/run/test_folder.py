@@ -70,28 +70,23 @@ def test_a_folder_is_there_completely_or_not_at_all(make_plan: MakePlan, monkeyp
     assert folder.runs_in() == []
 
 
-def test_a_run_is_resumed_by_its_folder_or_its_job(make_plan: MakePlan) -> None:
-    """A job file means its newest run; the orders then say to go on."""
-    Path("poems.yaml").write_text("model: tiny\n")
+def test_a_resumed_run_is_told_to_go_on(make_plan: MakePlan) -> None:
+    """A job's newest run is the one with the highest number; its orders then say to go on."""
     folder.create(make_plan(), "poems")
     newest = folder.create(make_plan(), "poems")
-    for name in ("poems.yaml", "runs/poems-2"):
-        run = folder.to_resume(Path(name))
-        assert run == newest
-        assert json.loads(run.orders.read_text())["resume"] is True
+    assert folder.newest_of("poems") == folder.open_run(Path("runs/poems-2")) == newest
+    run = folder.to_resume(newest)
+    assert json.loads(run.orders.read_text())["resume"] is True
 
 
 def test_what_cannot_be_resumed_says_why(make_plan: MakePlan) -> None:
-    """A complete run, a folder that is no run, a job without runs, and nothing at all."""
+    """A complete run, a folder that is no run, and a job without runs."""
     run = folder.create(make_plan(), "done")
     run.receipt.write_text("{}")
     Path("other").mkdir()
-    Path("new.yaml").write_text("model: tiny\n")
-    for name, words in (
-        ("runs/done-1", "complete"),
-        ("other", "no plan.json"),
-        ("new.yaml", "no run"),
-        ("x", "no such"),
-    ):
-        with pytest.raises(BadInput, match=words):
-            folder.to_resume(Path(name))
+    with pytest.raises(BadInput, match="complete"):
+        folder.to_resume(run)
+    with pytest.raises(BadInput, match=r"no plan\.json"):
+        folder.open_run(Path("other"))
+    with pytest.raises(BadInput, match="no run"):
+        folder.newest_of("new")

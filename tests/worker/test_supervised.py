@@ -52,7 +52,7 @@ def test_a_run_from_plan_to_receipt(
         worker.train(run, interrupt_at_four)
     [saved] = [event["step"] for event in heard if event["event"] == "checkpoint"]
     assert saved >= 4
-    worker.train(folder.to_resume(run.path), heard.append)
+    worker.train(folder.to_resume(run), heard.append)
     found = receipt.write(run)
     assert [event["resumed_from"] for event in heard if event["event"] == "started"] == [0, saved]
     assert found.steps == 6

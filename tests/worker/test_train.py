@@ -12,6 +12,7 @@ import pytest
 
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import phase_peaks
+from finefit.worker.alone import alone_in
 
 NewRun = Callable[..., Any]
 
@@ -171,10 +172,10 @@ def test_a_diverged_run_says_so_and_saves_nothing_broken(new_run: NewRun) -> Non
     assert f"checkpoint-{broken['step']}" not in run.checkpoints()
 
 
-def test_a_second_worker_is_refused(whole: Any) -> None:
+def test_a_second_worker_is_refused(new_run: NewRun) -> None:
     """Two workers never write into one run folder."""
-    from finefit.errors import RunFailed
-    from finefit.worker.alone import alone_in
-
-    with alone_in(whole.path), pytest.raises(RunFailed, match="another worker"), alone_in(whole.path):
-        pass
+    run = new_run()
+    run.path.mkdir()
+    with alone_in(run.path):
+        assert run.finish() == 1
+    assert "another worker" in run.events("failed")[0]["reason"]

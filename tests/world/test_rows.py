@@ -52,6 +52,8 @@ BAD = [
     (GOOD.replace("{", '{"messages": [], ', 1), "the key `messages` is there twice", ""),
     (row(said("  ")), "every message of the assistant is empty", ""),
     (row(said("\ud83d")), "half of a surrogate pair", ""),
+    (row(said("a") | {"tool_calls": []}), "message 1 has `tool_calls`", "only role and content"),
+    (row(said("a"), tools=[{"name": "f"}]), "the row has `tools`", ""),
     ("\ufeff" + GOOD, "byte order mark", ""),
     ("[" * 100_000, "cannot be read as JSON", ""),
 ]

@@ -98,13 +98,20 @@ def open_run(path: Path) -> RunFolder:
     return run
 
 
-def to_resume(path: Path) -> RunFolder:
-    """A run folder, or the newest run of a job file, told to go on from its last complete checkpoint."""
-    run = open_run(path) if path.is_dir() else _newest_of_job(path)
+def to_resume(run: RunFolder) -> RunFolder:
+    """The run, told to go on from its last complete checkpoint."""
     if run.receipt.exists():
         raise BadInput(Problem("this run is complete: it has a receipt", where=str(run.path)))
     _write_json(run.orders, json.loads(run.orders.read_text()) | {"resume": True})
     return run
+
+
+def newest_of(job_name: str) -> RunFolder:
+    """The newest run of a job that does not say where its runs lie."""
+    runs = [run for run in runs_in() if re.fullmatch(re.escape(job_name) + r"-\d+", run.path.name)]
+    if not runs:
+        raise BadInput(Problem("this job has no run that could be resumed", where=job_name))
+    return runs[-1]
 
 
 def read_plan(run: RunFolder) -> Plan:
@@ -171,18 +178,6 @@ def _orders(plan: Plan) -> dict[str, Any]:
 
 def _whole(path: str | None) -> str | None:
     return None if path is None else str(Path(path).absolute())
-
-
-def _newest_of_job(job: Path) -> RunFolder:
-    if not job.is_file():
-        raise BadInput(Problem("no such run folder or job file", where=str(job)))
-    wished = (yaml.safe_load(job.read_text()) or {}).get("output_dir")
-    if wished:
-        return open_run(Path(wished))
-    runs = [run for run in runs_in() if re.fullmatch(re.escape(job.stem) + r"-\d+", run.path.name)]
-    if not runs:
-        raise BadInput(Problem("this job has no run that could be resumed", where=str(job)))
-    return runs[-1]
 
 
 def _write_json(path: Path, value: Any) -> None:

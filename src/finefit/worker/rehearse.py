@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, load_dataset
+from datasets import Dataset
 from tokenizers import Tokenizer, models
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
@@ -29,6 +29,7 @@ from .build import add_adapter, checkpoint_blocks, empty_model, read_config
 from .fake import make_fake
 from .layers import keep_layers
 from .recorder import Recorder
+from .rows import conversations
 from .rules import Card, of_a_gpu, workspaces
 from .shadow import ControlFlow, with_shadow
 from .stage import RECORDED_STEPS, RecordedStage
@@ -153,7 +154,7 @@ def _card(orders: dict[str, Any]) -> Card | None:
 
 def _dataset(orders: dict[str, Any]) -> Dataset:
     if orders["data"]:
-        return load_dataset("json", data_files=orders["data"]["train"], split="train")
+        return conversations(orders["data"]["train"])
     length, batch = orders["rehearsal"]["length"], orders["trainer"]["per_device_train_batch_size"]
     row = {"input_ids": [1] * length, "labels": [1] * length}
     return Dataset.from_list([row] * (batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS))

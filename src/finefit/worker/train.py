@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, load_dataset
 from transformers import AutoTokenizer, set_seed
 from trl import SFTConfig
 
@@ -27,6 +26,7 @@ from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
 from .recorder import Recorder
+from .rows import conversations
 from .run_trainer import PARTIAL, RunCallback, RunTrainer
 from .saved import difference, load, logits_of, rows_to_check, save
 from .stage import RecordedStage, Stage
@@ -110,7 +110,7 @@ def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> 
 def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> RunTrainer:
     started = time.perf_counter()
     data, has_adapter = orders["data"], orders["peft"] is not None
-    train_rows, eval_rows = _rows(data["train"]), _rows(data["eval"]) if data["eval"] else None
+    train_rows, eval_rows = conversations(data["train"]), conversations(data["eval"]) if data["eval"] else None
     set_seed(orders["trainer"]["seed"])
     model = add_adapter(load_model(orders["model"]), orders["peft"])
     trainer = RunTrainer(
@@ -145,10 +145,6 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         seconds=time.perf_counter() - started,
     )
     return trainer
-
-
-def _rows(path: str) -> Dataset:
-    return load_dataset("json", data_files=path, split="train")
 
 
 def _train_or_load(trainer: RunTrainer, resume: Path | None) -> None:

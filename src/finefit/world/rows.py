@@ -133,6 +133,8 @@ def _wrong_conversation(row: Mapping[str, Any]) -> str:
     if "messages" not in row:
         other = next((words for key, words in OTHER_FORMATS.items() if key in row), "")
         return "no `messages`" + (f"; this looks like {other}, which has to be converted first" if other else "")
+    if row.get("tools"):
+        return "the row has `tools`, which this version would not train on"
     messages = row["messages"]
     if not isinstance(messages, list):
         return f"`messages` is {_kind(messages)}, not a list"
@@ -150,6 +152,9 @@ def _wrong_message(message: Any, number: int) -> str:
         if key not in message:
             other = ": `from` and `value` are ShareGPT's names" if "from" in message else ""
             return f"{where} has no `{key}`{other}"
+    extra = [key for key, value in message.items() if key not in ("role", "content") and value is not None]
+    if extra:
+        return f"{where} has `{extra[0]}`, which this version would not train on: only role and content are read"
     if message["role"] not in ROLES:
         return f"{where} has the role {json.dumps(message['role'])}, not one of {', '.join(ROLES)}"
     if not isinstance(message["content"], str):
