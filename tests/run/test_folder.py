@@ -61,13 +61,13 @@ def test_nothing_is_written_over(make_plan: MakePlan) -> None:
 def test_a_folder_is_there_completely_or_not_at_all(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the making of a run folder breaks off, no run is there."""
 
-    def broken(partial: Path, path: Path) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(folder, "_publish", broken)
-    with pytest.raises(KeyboardInterrupt):
-        folder.create(make_plan(), "job")
-    assert folder.runs_in() == []
+    plan = make_plan()
+    for name in ("_job_yaml", "_orders"):
+        with monkeypatch.context() as broken:
+            broken.setattr(folder, name, lambda _: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                folder.create(plan, "job")
+        assert list(folder.RUNS.iterdir()) == []
 
 
 def test_a_resumed_run_is_told_to_go_on(make_plan: MakePlan) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from finefit.errors import BadInput, RunFailed
 from finefit.nouns.plan import Plan
+from finefit.nouns.receipt import Receipt
 from finefit.nouns.recording import Recording
 from finefit.run import folder, receipt
 from finefit.run.events import kept_steps
@@ -51,7 +52,7 @@ def history() -> list[dict[str, Any]]:
     ]
 
 
-def made(plan: Plan, events: list[dict[str, Any]], recording: Recording | None = RECORDING) -> receipt.Receipt:
+def made(plan: Plan, events: list[dict[str, Any]], recording: Recording | None = RECORDING) -> Receipt:
     return receipt.receipt_of("run-1", plan, events, recording, {"job": "00"})
 
 

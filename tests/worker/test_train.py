@@ -56,7 +56,7 @@ def test_interruptions_leave_no_trace(whole: Any, disturbed: Any) -> None:
 
 
 def weights(run: Any) -> bytes:
-    return (run.path / "adapter" / "adapter_model.safetensors").read_bytes()
+    return bytes((run.path / "adapter" / "adapter_model.safetensors").read_bytes())
 
 
 def test_nothing_saved_is_lost(disturbed: Any) -> None:

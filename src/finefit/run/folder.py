@@ -77,8 +77,7 @@ def create(plan: Plan, job_name: str) -> RunFolder:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         hint = "name another folder, or go on with that run: --resume"
         raise BadInput(Problem("is not empty", where=f"output_dir: {wished}", hint=hint))
-    _publish(_written(plan, path), path)
-    return RunFolder(path)
+    return _made(plan, path)
 
 
 def runs_in(folder: Path = RUNS) -> list[RunFolder]:
@@ -131,30 +130,29 @@ def _create_next(plan: Plan, job_name: str) -> RunFolder:
         number += 1
         if path.exists():
             continue
-        partial = _written(plan, path)
         try:
-            _publish(partial, path)
+            return _made(plan, path)
         except OSError:
-            shutil.rmtree(partial)
             if not path.exists():
                 raise
-            continue
-        return RunFolder(path)
 
 
-def _written(plan: Plan, path: Path) -> Path:
+def _made(plan: Plan, path: Path) -> RunFolder:
     partial = path.absolute().parent / f".partial-{path.name}-{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
-    run = RunFolder(partial)
+    try:
+        _fill(RunFolder(partial), plan)
+        partial.rename(path)  # onto a folder only if it is empty: rename(2)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return RunFolder(path)
+
+
+def _fill(run: RunFolder, plan: Plan) -> None:
     run.orders.parent.mkdir(parents=True)
     run.job.write_text(_job_yaml(plan))
     run.plan.write_bytes(_PLAN.dump_json(plan, indent=1))
     _write_json(run.orders, _orders(plan))
-    return partial
-
-
-def _publish(partial: Path, path: Path) -> None:
-    partial.rename(path)  # onto a folder only if it is empty: rename(2)
 
 
 def _job_yaml(plan: Plan) -> str:

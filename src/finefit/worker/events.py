@@ -1,7 +1,21 @@
 """What happens in a run, one JSON object a line, written the moment it happens.
 
 The file is only ever appended to, by one process at a time; a reader may follow it while it grows. A line that a
-killed writer left half-written is closed by the next writer, and readers skip it.
+killed writer left half-written is closed by the next writer, and readers skip it. Every line has `event` and `time`:
+
+started     resumed_from (a step; 0: from the beginning)
+loaded      rows eval_rows parameters trainable_parameters checkpointed_blocks device threads stack seconds
+eval        when (before, during, after) step loss tokens seconds
+step        step steps epoch loss grad_norm learning_rate tokens tokens_per_second seconds seconds_left
+            memory_bytes memory_kind (rss, allocated) peak_bytes
+measured    kind (recorder: file; allocator: phases peak_bytes reserved_bytes device_bytes)
+checkpoint  step path bytes seconds
+saved       path bytes
+reloaded    max_difference tolerance agrees
+note        text
+stopped     (can be resumed)
+failed      reason
+done        steps tokens seconds rss_peak_bytes
 """
 
 from __future__ import annotations

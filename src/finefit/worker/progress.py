@@ -36,6 +36,7 @@ class Progress:
         self.tokens = 0
         self.seconds = 0.0
         self._memory = memory
+        self._peak = 0
         self._started: float | None = None
         self._last = (0, 0, 0.0)
         # step, tokens, seconds at the last report
@@ -79,8 +80,14 @@ class Progress:
                 "tokens_per_second": lap.tokens / lap.seconds if lap.seconds else None,
                 "seconds": lap.seconds,
                 "seconds_left": self._seconds_left(state.max_steps - state.global_step),
-                **self._memory(),
+                **self._memory_now(),
             }
+
+    def _memory_now(self) -> dict[str, Any]:
+        """The system may tell its peak late, or a little lower than before."""
+        now = self._memory()
+        self._peak = max(self._peak, now["peak_bytes"], now["memory_bytes"])
+        return {**now, "peak_bytes": self._peak}
 
     def _lap(self, step: int) -> Lap:
         before = self._last
@@ -98,10 +105,9 @@ class Progress:
 def resident_memory() -> dict[str, Any]:
     """Of this process, as the system sees it."""
     now = psutil.Process().memory_info().rss
-    return {"memory_bytes": now, "memory_kind": "rss", "peak_bytes": max(now, resident_peak())}
+    return {"memory_bytes": now, "memory_kind": "rss", "peak_bytes": resident_peak()}
 
 
 def resident_peak() -> int:
-    """The system updates its peak a little later than what is resident now."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB elsewhere: getrusage(2)
