@@ -11,6 +11,10 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 
 demo: $(VENV)/.train
 	$(BIN)/finefit train examples/quickstart.yaml
+	@echo; echo "A question that it was not trained on: What does ftplib.FTP.sendcmd(cmd) do?"
+	@run=$$(ls -dt runs/quickstart-* | head -1); ask="What does ftplib.FTP.sendcmd(cmd) do?"; \
+	  echo "before:"; $(BIN)/finefit generate $$run --base --max-new-tokens 24 --prompt "$$ask"; \
+	  echo "after:"; $(BIN)/finefit generate $$run --max-new-tokens 24 --prompt "$$ask"
 
 test: check
 	$(BIN)/pytest -n 2

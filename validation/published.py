@@ -17,6 +17,7 @@ from statistics import median
 
 from finefit import api
 from finefit.nouns.knobs import Knobs
+from finefit.nouns.loop import Loop
 from finefit.nouns.method import Full, LoRA, Method
 from finefit.units import GIB
 
@@ -68,13 +69,16 @@ def computed(row: dict[str, str]) -> tuple[Result, dict[str, str]]:
             gradient_checkpointing="all" if row["gradient_checkpointing"] == "true" else 0,
             dtype=row["dtype"],  # type: ignore[arg-type]
             mixed_precision=row["mixed_precision"],  # type: ignore[arg-type]
-            optim="adamw_torch" if "adamw" in row["optim"] else row["optim"],
+            optim=row["optim"],
             attn_implementation=row["attn_implementation"],  # type: ignore[arg-type]
             loss="fused" if row["loss"] == "fused:liger_flce" else "full",
         ),
         gpu=row["gpu"],
-        attention_kernel=row["attention_kernel"] if row["attn_implementation"] == "sdpa" else "auto",
-        hold_outputs=not row["id"].startswith("FMSA"),
+        loop=Loop(
+            attention_kernel=row["attention_kernel"] if row["attn_implementation"] == "sdpa" else "auto",  # type: ignore[arg-type]
+            hold_outputs=row["hold_outputs"] == "yes",
+            adapter_dtype=row["adapter_dtype"] or None,  # type: ignore[arg-type]
+        ),
     )
     measured = float(row["measured_allocated_gib"])
     result = Result(row["id"], estimate.ledger.peak_bytes / GIB, measured, estimate.ledger.peak_phase, estimate.seconds)

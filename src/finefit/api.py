@@ -16,8 +16,9 @@ from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Dtype, Knobs
 from finefit.nouns.ledger import Ledger
+from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
-from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import DataFacts, Plan
@@ -29,6 +30,7 @@ from finefit.world.jobs import read_job
 from finefit.world.models import find_model
 from finefit.world.rows import check_rows
 
+OURS = Loop()
 REFERENCE_GPU = "A100-80GB"
 """Where an estimate names no GPU and none is here."""
 
@@ -40,22 +42,17 @@ def estimate(
     knobs: Knobs,
     gpu: str = "auto",
     trust_remote_code: bool = False,
-    attention_kernel: str = "auto",
-    hold_outputs: bool = False,
+    loop: Loop = OURS,
     progress: Callable[[str], None] | None = None,
 ) -> Estimate:
-    """The memory of one pinned recipe, by rehearsing its training step on fake tensors.
-
-    `attention_kernel` forces what `torch.nn.attention.sdpa_kernel` would; `hold_outputs` is for training loops that
-    keep the model's output alive through backward (finefit's never does). Raises `BadInput`.
-    """
+    """The memory of one pinned recipe, by rehearsing its training step on fake tensors. Raises `BadInput`."""
     started = time.perf_counter()
     say = progress or (lambda _: None)
     found = find_model(model, trust_remote_code)
     machine, notes = _machine_or_reference(gpu)
     orders = base_orders(found, method, knobs, machine, trust_remote_code)
     say("rehearsing the training step")
-    ledger, answer, more = _rehearse(orders, found, knobs, machine, say, attention_kernel, hold_outputs)
+    ledger, answer, more = _rehearse(orders, found, knobs, machine, loop, say)
     seconds = time.perf_counter() - started
     stack = answer["stack"]
     return Estimate(found, method, knobs, machine, ledger, "rehearsal", stack, (*notes, *more), seconds)
@@ -85,7 +82,7 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     method, knobs = method_of(job), choose(job, machine)
     orders = job_orders(job, model, method, knobs, machine)
     observer.stage("rehearsing the training step")
-    ledger, answer, more = _rehearse(orders, model, knobs, machine, observer.note)
+    ledger, answer, more = _rehearse(orders, model, knobs, machine, OURS, observer.note)
     facts = answer["data"]
     facts["longest_line"] = files["train"].lines[facts["longest_line"] - 1]
     data = DataFacts(eval_rows=files["eval"].rows if "eval" in files else 0, **facts)
@@ -144,8 +141,17 @@ def method_of(job: Job) -> Method:
         case "full":
             return Full()
         case "lora":
-            targets = job.lora_target_modules
-            return LoRA(job.lora_r, job.lora_alpha, job.lora_dropout, targets)
+            return LoRA(job.lora_r, job.lora_alpha, job.lora_dropout, job.lora_target_modules)
+        case "qlora4" | "qlora8":
+            return QLoRA(
+                bits=4 if job.method == "qlora4" else 8,
+                r=job.lora_r,
+                alpha=job.lora_alpha,
+                dropout=job.lora_dropout,
+                target_modules=job.lora_target_modules,
+                quant_type=job.bnb_4bit_quant_type,
+                double_quant=job.bnb_4bit_use_double_quant,
+            )
         case _:
             assert_never(job.method)
 
@@ -164,17 +170,12 @@ def _rehearse(
     model: Model,
     knobs: Knobs,
     machine: Machine,
+    loop: Loop,
     say: Callable[[str], None],
-    attention_kernel: str = "auto",
-    hold_outputs: bool = False,
 ) -> tuple[Ledger, dict[str, Any], tuple[str, ...]]:
     """The ledger, what else the worker found, and notes: a few layers first, every layer where they do not extend."""
     for whole in (False, True):
-        rehearsal = rehearsal_orders(
-            orders, model, knobs, machine,
-            whole=whole, attention_kernel=attention_kernel, hold_outputs=hold_outputs,
-        )  # fmt: skip
-        answer = worker.ask("rehearse", rehearsal)
+        answer = worker.ask("rehearse", rehearsal_orders(orders, model, knobs, machine, loop, whole=whole))
         if answer["data"] is not None:
             knobs = replace(knobs, max_length=answer["data"]["longest_tokens"])
         ledger = ledger_from(answer["recordings"], model, knobs, machine)

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 import finefit
+from finefit.api import method_of
 from finefit.cli.main import run
 from finefit.errors import RunFailed
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.ledger import Ledger
-from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.method import Method
 from finefit.nouns.model import Model
 from finefit.nouns.receipt import PhaseGap, Receipt
 from finefit.world.gpus import machine_named
@@ -58,7 +59,7 @@ class Api(ModuleType):
         self.failure: BaseException | None = None
 
     def method_of(self, job: Job) -> Method:
-        return Full() if job.method == "full" else LoRA(r=job.lora_r, target_modules=job.lora_target_modules)
+        return method_of(job)
 
     def estimate(self, model: str, **how: Any) -> Estimate:
         self._note(model=model, **how)

@@ -54,7 +54,7 @@ def test_a_run_is_resumed_by_its_folder(cli: Cli) -> None:
         (["--lora-rr", "8"], ["--lora-rr: unknown option", "did you mean '--lora-r'?"]),
         (["--seed"], ["--seed: needs a value"]),
         (["--seed", "x", "--max-steps", "0"], ["--seed: 'x'", "--max-steps: 0 is out of range"]),
-        (["--method", "qlora4"], ["comes in a later version"]),
+        (["--method", "auto"], ["comes in a later version"]),
     ],
 )
 def test_a_bad_option_leaves_nothing_behind(cli: Cli, job: str, words: list[str], fragments: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from finefit.nouns.knobs import Knobs
-from finefit.nouns.method import Full, LoRA
+from finefit.nouns.method import Full, LoRA, QLoRA
 from finefit.units import GIB
 
 from .conftest import Cli
@@ -69,6 +69,10 @@ def test_options_become_knobs(cli: Cli, words: str, knobs: dict[str, Any]) -> No
     [
         ("--method full", Full()),
         ("--use-lora --lora-r 8", LoRA(r=8)),
+        ("--use-4bit --use-lora", QLoRA()),
+        ("--use-lora --use-8bit", QLoRA(bits=8)),
+        ("--method qlora4 --lora-r 8 --bnb-4bit-quant-type fp4", QLoRA(r=8, quant_type="fp4")),
+        ("--method qlora4 --bnb-4bit-use-double-quant false", QLoRA(double_quant=False)),
         ("--lora.r 8 --lora-target-modules q_proj,v_proj", LoRA(r=8, target_modules=("q_proj", "v_proj"))),
     ],
 )
@@ -81,8 +85,6 @@ def test_options_become_a_method(cli: Cli, words: str, method: object) -> None:
 @pytest.mark.parametrize(
     ("words", "fragments"),
     [
-        ("--method qlora4", ["--method: method qlora4 comes in a later version"]),
-        ("--use-4bit --use-lora", ["--use-4bit: method qlora4 comes in a later version"]),
         ("--method auto --task dpo", ["method auto comes in a later", "task dpo comes in a later"]),
         ("--gpu RTX4091", ["--gpu: unknown GPU", "GeForce RTX 4090"]),
         ("--gpu 2xRTX4090", ["more come later"]),

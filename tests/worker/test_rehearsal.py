@@ -18,7 +18,7 @@ from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.worker import rehearse
 from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
 from finefit.worker.bends.tracing import fake_tensors_are_not_tracing
-from finefit.worker.build import add_adapter, checkpoint_blocks, model_class, read_config
+from finefit.worker.build import add_adapter, checkpoint_blocks, load_model, model_class, read_config
 from finefit.worker.recorder import Recorder
 from finefit.worker.stage import RecordedStage
 from finefit.worker.trainer import Trainer
@@ -54,8 +54,10 @@ def orders(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
             "dtype": "float32",
             "attn_implementation": "sdpa",
             "trust_remote_code": False,
+            "quantization": None,
         },
         "peft": dict(LORA),
+        "adapter_dtype": None,
         "trainer": {
             "per_device_train_batch_size": 2,
             "gradient_accumulation_steps": 2,
@@ -100,12 +102,15 @@ def real_step(order: dict[str, Any]) -> Recording:
     config = read_config(order["model"])
     torch.manual_seed(0)
     dtype = getattr(torch, order["model"]["dtype"])
-    empty = model_class(config).from_config(
+    random = model_class(config).from_config(
         config, dtype=dtype, attn_implementation=order["model"]["attn_implementation"]
     )
-    model = add_adapter(empty, order["peft"])
     recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        if order["model"]["quantization"]:
+            random.save_pretrained(folder)
+            random = load_model(order["model"] | {"folder": folder})
+        model = add_adapter(random, order["peft"])
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=folder, **rehearse._arguments(order)),
@@ -119,6 +124,14 @@ def real_step(order: dict[str, Any]) -> Recording:
     return Recording.from_json(recording_json(recorder, model))
 
 
+SINGLE = {
+    "load_in_4bit": True,
+    "bnb_4bit_quant_type": "nf4",
+    "bnb_4bit_use_double_quant": False,
+    "bnb_4bit_compute_dtype": "bfloat16",
+}
+NF4 = {"dtype": "bfloat16", "quantization": SINGLE | {"bnb_4bit_use_double_quant": True}}
+
 RECIPES = {
     "lora": orders(),
     "lora, all layers checkpointed": orders(gradient_checkpointing="all"),
@@ -129,12 +142,17 @@ RECIPES = {
         model={"dtype": "bfloat16"}, trainer={"bf16": True}, loss="full", gradient_checkpointing="all"
     ),
     "one row": orders(trainer={"per_device_train_batch_size": 1}),
+    "4 bits": orders(model=NF4),
+    "4 bits, checkpointed": orders(model=merged(NF4, {"quantization": SINGLE}), gradient_checkpointing="all"),
+    "4 bits, autocast, whole logits": orders(model=NF4, trainer={"bf16": True}, loss="full"),
+    "8 bits": orders(model={"dtype": "bfloat16", "quantization": {"load_in_8bit": True}}),
     "full": orders(peft=None),
     "full, fused optimizer, checkpointed": orders(
         peft=None, gradient_checkpointing="all", trainer={"optim": "adamw_torch_fused"}
     ),
     "full, bfloat16": orders(peft=None, model={"dtype": "bfloat16"}, loss="full"),
     "full, adafactor": orders(peft=None, trainer={"optim": "adafactor"}),
+    "full, 8-bit optimizer": orders(peft=None, trainer={"optim": "adamw_bnb_8bit"}),
     "gpt2": orders("gpt2", model={"config": GPT2}, peft={"target_modules": ["c_attn"]}),
     "sliding window": orders("mistral", model={"config": {"sliding_window": 32}}),
     "two kinds of layer": orders("gemma3_text", model={"config": {"head_dim": 16, "sliding_window": 32}}),
@@ -154,6 +172,7 @@ GPU = {
     "lora, whole logits": orders(device="cuda", loss="full", trainer={"bf16": True}, model={"dtype": "bfloat16"}),
     "full, multi-tensor optimizer": orders(device="cuda", peft=None, gradient_checkpointing="all"),
     "full, eager": orders(device="cuda", peft=None, model={"attn_implementation": "eager", "dtype": "bfloat16"}),
+    "4 bits": orders(device="cuda", model=NF4, gradient_checkpointing="all"),
     "gpt2": orders("gpt2", device="cuda", model={"config": GPT2}, peft={"target_modules": ["c_attn"]}),
 }
 
@@ -184,6 +203,19 @@ def test_more_never_takes_less() -> None:
     by_checkpoints = [peak(gradient_checkpointing=count, rehearsal={"length": 256}) for count in ("all", 2, 1, 0)]
     for peaks in (by_length, by_batch, by_checkpoints):
         assert peaks == sorted(peaks)
+
+
+def test_paged_states_are_not_in_the_gpus_memory() -> None:
+    """Beside the same optimizer unpaged, a paged one holds less by the large states, on a GPU only."""
+
+    def resident(device: str, optim: str) -> int:
+        order = orders(device=device, peft=None, trainer={"optim": optim}, model={"config": {"vocab_size": 4096}})
+        return phase_peaks(rehearsed(order))["resident"]
+
+    elements = 4096 * SMALL["hidden_size"]  # embedding and head: alone above 100,000
+    states = elements * 2 * 4 + elements * 2 * 1  # the Trainer keeps an embedding's two states in float32
+    assert resident("cuda", "adamw_bnb_8bit") - resident("cuda", "paged_adamw_8bit") == states
+    assert resident("cpu", "adamw_bnb_8bit") == resident("cpu", "paged_adamw_8bit")
 
 
 def test_gpu_rules_matter() -> None:

@@ -6,12 +6,17 @@ from typing import Any, assert_never
 
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
+from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
-from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 
-LEARNING_RATE = {Full: 1e-5, LoRA: 1e-4}
+LEARNING_RATE = {Full: 1e-5, LoRA: 1e-4, QLoRA: 1e-4}
 """Where a job names none. Derived from the defaults that popular recipes agree on."""
+
+ADAPTER_DTYPE = "float32"
+"""PEFT's own choice beside half-precision weights. TRL takes bfloat16 beside quantised ones, which loses small updates
+and is not restored when a run is resumed."""
 
 REHEARSED_ACCUMULATION = 2
 """Micro-batches of one optimizer step that a rehearsal goes through: the second meets the gradients of the first, and
@@ -33,8 +38,10 @@ def base_orders(
             "dtype": knobs.dtype,
             "attn_implementation": knobs.attn_implementation,
             "trust_remote_code": trust_remote_code,
+            "quantization": _quantization(method, knobs),
         },
         "peft": _peft(method),
+        "adapter_dtype": None if isinstance(method, Full) else ADAPTER_DTYPE,
         "trainer": {
             "per_device_train_batch_size": knobs.per_device_train_batch_size,
             "gradient_accumulation_steps": knobs.gradient_accumulation_steps,
@@ -86,23 +93,24 @@ def rehearsal_orders(
     model: Model,
     knobs: Knobs,
     machine: Machine,
+    loop: Loop,
     *,
     whole: bool = False,
-    attention_kernel: str = "auto",
-    hold_outputs: bool = False,
 ) -> dict[str, Any]:
     """`orders`, rehearsed: a few layers where they stand for all, every layer where they do not (`whole`)."""
     layers = [None] if whole or not can_collapse(model, knobs) else list(COLLAPSED)
+    flash = knobs.attn_implementation == "flash_attention_2"
     capability = (8, 0) if machine.gpu is None else machine.gpu.compute_capability
     return orders | {
+        "adapter_dtype": loop.adapter_dtype or orders["adapter_dtype"],
         "rehearsal": {
             "length": knobs.max_length,
             "accumulation": min(knobs.gradient_accumulation_steps, REHEARSED_ACCUMULATION),
             "layers": layers,
             "compute_capability": list(capability),
-            "hold_outputs": hold_outputs,
-            "attention_kernel": "flash" if knobs.attn_implementation == "flash_attention_2" else attention_kernel,
-        }
+            "hold_outputs": loop.hold_outputs,
+            "attention_kernel": "flash" if flash else loop.attention_kernel,
+        },
     }
 
 
@@ -128,11 +136,29 @@ MIXED_LAYER_KEYS = (
 """Configuration keys by which some layers differ from others."""
 
 
+def _quantization(method: Method, knobs: Knobs) -> dict[str, Any] | None:
+    """BitsAndBytesConfig's arguments. What is multiplied in, is the dtype that the weights would have."""
+    match method:
+        case Full() | LoRA():
+            return None
+        case QLoRA(bits=8):
+            return {"load_in_8bit": True}
+        case QLoRA():
+            return {
+                "load_in_4bit": True,
+                "bnb_4bit_quant_type": method.quant_type,
+                "bnb_4bit_use_double_quant": method.double_quant,
+                "bnb_4bit_compute_dtype": knobs.dtype,
+            }
+        case _:
+            assert_never(method)
+
+
 def _peft(method: Method) -> dict[str, Any] | None:
     match method:
         case Full():
             return None
-        case LoRA():
+        case LoRA() | QLoRA():
             targets = method.target_modules
             return {
                 "r": method.r,

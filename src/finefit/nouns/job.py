@@ -11,7 +11,7 @@ from typing import Literal
 
 from .knobs import Attention, Checkpointing, Dtype, Loss, MixedPrecision
 
-MethodName = Literal["full", "lora"]
+MethodName = Literal["full", "lora", "qlora4", "qlora8"]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 
 
@@ -48,6 +48,8 @@ class Job:
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_target_modules: str | tuple[str, ...] = "all-linear"
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
+    bnb_4bit_use_double_quant: bool = True
     seed: int = 42
 
     # pinned answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, assert_never
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,29 @@ class LoRA:
     target_modules: str | tuple[str, ...] = "all-linear"
 
 
-Method = Full | LoRA
+@dataclass(frozen=True)
+class QLoRA:
+    """Adapters beside frozen weights that bitsandbytes keeps in 4 or 8 bits."""
+
+    bits: Literal[4, 8] = 4
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+    quant_type: Literal["nf4", "fp4"] = "nf4"
+    double_quant: bool = True
+
+
+Method = Full | LoRA | QLoRA
 
 
 def name_of(method: Method) -> str:
-    return {Full: "full", LoRA: "lora"}[type(method)]
+    match method:
+        case Full():
+            return "full"
+        case LoRA():
+            return "lora"
+        case QLoRA():
+            return f"qlora{method.bits}"
+        case _:
+            assert_never(method)

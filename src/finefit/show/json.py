@@ -7,10 +7,10 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from finefit.nouns.estimate import Estimate
-from finefit.nouns.method import Full, LoRA, Method, name_of
+from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.nouns.receipt import PhaseGap, Receipt
 
 from .words import NOT_MODELLED, gap_percent
@@ -76,6 +76,12 @@ def _knobs_of(method: Method) -> dict[str, Any]:
             return {}
         case LoRA():
             return {f"lora_{key}": value for key, value in asdict(method).items()}
+        case QLoRA():
+            adapter = {f"lora_{key}": getattr(method, key) for key in ("r", "alpha", "dropout", "target_modules")}
+            quantized = {"bnb_4bit_quant_type": method.quant_type, "bnb_4bit_use_double_quant": method.double_quant}
+            return adapter | (quantized if method.bits == 4 else {})
+        case _:
+            assert_never(method)
 
 
 def _memory(estimate: Estimate) -> int | None:

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.knobs import Checkpointing
-from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.receipt import PhaseGap
 from finefit.units import human_bytes
 
@@ -29,11 +29,20 @@ def method_words(method: Method) -> str:
     match method:
         case Full():
             return "full fine-tuning"
-        case LoRA(r=r, alpha=alpha, dropout=dropout, target_modules=targets):
-            where = targets if isinstance(targets, str) else ",".join(targets)
-            return f"LoRA r {r}, alpha {alpha}, {where}" + (f", dropout {dropout}" if dropout else "")
+        case LoRA():
+            return f"LoRA {_adapter_words(method)}"
+        case QLoRA():
+            double = " with double quantisation" if method.double_quant else ""
+            base = f"{method.quant_type}{double}" if method.bits == 4 else "int8"
+            return f"QLoRA {_adapter_words(method)}, base in {base}"
         case _:
             assert_never(method)
+
+
+def _adapter_words(method: LoRA | QLoRA) -> str:
+    where = method.target_modules if isinstance(method.target_modules, str) else ",".join(method.target_modules)
+    dropout = f", dropout {method.dropout}" if method.dropout else ""
+    return f"r {method.r}, alpha {method.alpha}, {where}{dropout}"
 
 
 def checkpointing_words(layers: Checkpointing) -> str:

@@ -1,8 +1,10 @@
 """From orders to a trainer: the one way in which models are built, in a rehearsal and in a run.
 
 Orders are plain dicts, written by `finefit.lower`:
-    model:   config (dict), folder (str or None), dtype, attn_implementation, trust_remote_code
+    model:   config (dict), folder (str or None), dtype, attn_implementation, trust_remote_code,
+             quantization (BitsAndBytesConfig's arguments, or None)
     peft:    LoraConfig's arguments, or None for full fine-tuning
+    adapter_dtype: of what is trained beside frozen weights
     trainer: SFTConfig's arguments
     gradient_checkpointing: "all", or how many of the first blocks
     loss:    "fused" or "full"
@@ -19,6 +21,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from .bends.config_dict import config_from_dict
+from .bends.cpu_packing import keep_trainable_layout
+from .quantized import bnb_config, prepared, quantize_empty
 from .stage import blocks_of
 
 
@@ -35,32 +39,46 @@ def read_config(orders: dict[str, Any]) -> PretrainedConfig:
 
 def load_model(orders: dict[str, Any]) -> Any:
     """Real weights, from a folder."""
-    config = read_config(orders)
-    return model_class(config).from_pretrained(
+    config, quantization = read_config(orders), orders["quantization"]
+    model = model_class(config).from_pretrained(
         orders["folder"],
         config=config,
+        quantization_config=bnb_config(quantization) if quantization else None,
         dtype=getattr(torch, orders["dtype"]),
         attn_implementation=orders["attn_implementation"],
         trust_remote_code=orders["trust_remote_code"],
         use_safetensors=True,
     )
+    return keep_trainable_layout(prepared(model)) if quantization else model
 
 
 def empty_model(orders: dict[str, Any], config: PretrainedConfig) -> nn.Module:
     """No weights at all: tensors on the meta device."""
     with torch.device("meta"):
-        return model_class(config).from_config(
+        model = model_class(config).from_config(
             config,
             dtype=getattr(torch, orders["dtype"]),
             attn_implementation=orders["attn_implementation"],
             trust_remote_code=orders["trust_remote_code"],
         )
+    return quantize_empty(model, orders["quantization"]) if orders["quantization"] else model
 
 
 def add_adapter(model: nn.Module, peft: dict[str, Any] | None) -> nn.Module:
     if peft is None:
         return model
     return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **peft))
+
+
+def cast_adapters(model: nn.Module, dtype: str | None) -> None:
+    """Casts what is trained; None leaves it as the trainer made it.
+
+    TRL makes adapters beside quantised weights bfloat16, also their moments; a resumed run would have them in float32.
+    """
+    if dtype is not None:
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(getattr(torch, dtype))
 
 
 def checkpoint_blocks(model: Any, count: int | str, has_adapter: bool) -> int:

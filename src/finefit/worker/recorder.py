@@ -67,6 +67,13 @@ class Recorder(TorchDispatchMode):
             if number is not None:
                 self.births[number - 1].category = category
 
+    def hide(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Counts nothing for tensors that live in other memory than the one recorded."""
+        for tensor in tensors:
+            number = self._number_of.get(tensor.untyped_storage()._cdata)
+            if number is not None:
+                self.births[number - 1].nbytes = 0
+
     def born(self, nbytes: int, category: str, op: str) -> int:
         """Notes a birth that no tensor shows; returns its number for `died`."""
         module = self.modules[-1] if self.modules else ""
@@ -102,7 +109,7 @@ class Recorder(TorchDispatchMode):
         known = self._number_of.get(key)
         nbytes = storage.nbytes()
         if known is not None:
-            if self.births[known - 1].nbytes == nbytes:
+            if self.births[known - 1].nbytes in (nbytes, 0):  # 0: hidden
                 return
             self._forget(key, known)  # resized in place: the old block goes, a new one comes
         if nbytes == 0:

@@ -11,7 +11,6 @@ import json
 import tempfile
 import time
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,18 @@ from trl import SFTConfig
 from .batches import keep_fullest_batch, refuse_long_rows
 from .bends.foreach import multi_tensor_for_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
-from .build import add_adapter, checkpoint_blocks, empty_model, read_config
+from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config
 from .fake import make_fake
 from .layers import keep_layers
 from .recorder import Recorder
 from .rows import conversations
 from .rules import Card, of_a_gpu, workspaces
+from .rules.paged import paged_state
 from .shadow import ControlFlow, with_shadow
+from .stack import versions
 from .stage import RECORDED_STEPS, RecordedStage
 from .trainer import Trainer
 from .written import recording_json
-
-STACK = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
 def main(orders_path: str, out_path: str) -> None:
@@ -49,7 +48,7 @@ def main(orders_path: str, out_path: str) -> None:
     result = {
         "recordings": [recording for recording, _ in rehearsals],
         "data": rehearsals[0][1],
-        "stack": {name: version(name) for name in STACK},
+        "stack": versions(),
         "seconds": time.perf_counter() - started,
     }
     Path(out_path).write_text(json.dumps(result))
@@ -87,10 +86,11 @@ def _rehearse(orders: dict[str, Any], layers: int | None) -> tuple[dict[str, Any
             args=SFTConfig(output_dir=scratch, **_arguments(orders)),
             train_dataset=_dataset(orders),
             processing_class=_tokenizer(orders),
-            stage=FakeStage(recorder, mode, multi_tensor=card is not None),
+            stage=FakeStage(recorder, mode, on_gpu=card is not None),
             loss=orders["loss"],
             hold_outputs=orders["rehearsal"]["hold_outputs"],
         )
+        cast_adapters(model, orders["adapter_dtype"])
         facts = None
         if orders["data"]:
             refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
@@ -126,17 +126,22 @@ def _checkpointed(orders: dict[str, Any], layers: int | None) -> int | str:
 class FakeStage(RecordedStage):
     """A recorded stage whose batches are fake tensors with real values beside them."""
 
-    def __init__(self, recorder: Recorder, mode: FakeTensorMode, multi_tensor: bool) -> None:
+    def __init__(self, recorder: Recorder, mode: FakeTensorMode, on_gpu: bool) -> None:
         super().__init__(recorder)
         self._mode = mode
-        self._multi_tensor = multi_tensor
+        self._on_gpu = on_gpu
 
     def begin(self, trainer: Any) -> None:
-        if self._multi_tensor:  # torch's default on a GPU, refused for fake tensors: torch/optim/optimizer.py
+        if self._on_gpu:  # torch's default on a GPU, refused for fake tensors: torch/optim/optimizer.py
             for group in trainer.optimizer.param_groups:
                 if group.get("foreach", 0) is None and not group.get("fused"):
                     group["foreach"] = True
         super().begin(trainer)
+
+    def end_step(self, trainer: Any) -> None:
+        if self._on_gpu and self.step == 0:
+            self.recorder.hide(paged_state(trainer.optimizer, trainer.args.optim))
+        super().end_step(trainer)
 
     def batches(self, batches: list[dict[str, Any]], items: Any) -> tuple[list[dict[str, Any]], Any]:
         with _disable_current_modes():

@@ -45,7 +45,9 @@ def load(orders: dict[str, Any], folder: Path | None, device: str) -> nn.Module:
         model = PeftModel.from_pretrained(load_model(orders), folder)
     else:
         model = load_model(orders | {"folder": str(folder)})
-    return model.to(device).eval()
+    if not orders["quantization"]:  # quantised weights are loaded where they stay
+        model = model.to(device)
+    return model.eval()
 
 
 def logits_of(model: Any, batch: dict[str, torch.Tensor], autocast: Any) -> torch.Tensor:

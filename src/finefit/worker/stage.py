@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .quantized import hidden_tensors
 from .recorder import ModuleNames, Recorder
 
 RECORDED_STEPS = 2
@@ -66,6 +67,7 @@ class RecordedStage(Stage):
         trained = [p for p in model.parameters() if p.requires_grad]
         self.recorder.adopt(frozen, "weight")
         self.recorder.adopt(trained, "adapter" if frozen else "weight")
+        self.recorder.adopt(hidden_tensors(model), "weight")
         self.recorder.adopt(model.buffers(), "buffer")
         self._names = ModuleNames(self.recorder, model)
         self._watch_blocks(blocks_of(model))

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from finefit.errors import RunFailed
 
 from .allocator_stage import AllocatorStage, CudaCounters
 from .batches import refuse_long_rows
-from .build import add_adapter, checkpoint_blocks, load_model
+from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model
 from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
@@ -29,11 +28,10 @@ from .recorder import Recorder
 from .rows import conversations
 from .run_trainer import PARTIAL, RunCallback, RunTrainer
 from .saved import difference, load, logits_of, rows_to_check, save
+from .stack import versions
 from .stage import RecordedStage, Stage
 from .stop import Stop, Stopped
 from .written import recording_json
-
-STACK = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
 def train(run: Path, events: Events, stop: Stop) -> None:
@@ -128,6 +126,7 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         keep=orders["save_total_limit"],
         **watchers,
     )
+    cast_adapters(trainer.model, orders["adapter_dtype"])
     refuse_long_rows(trainer, orders["max_length"], data["train"])
     if len(trainer.train_dataset) != len(train_rows):
         raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
@@ -141,7 +140,7 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         checkpointed_blocks=checkpointed,
         device=str(trainer.accelerator.device),
         threads=torch.get_num_threads(),
-        stack={name: version(name) for name in STACK},
+        stack=versions(),
         seconds=time.perf_counter() - started,
     )
     return trainer

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import nn
 
 from .recorder import Recorder
 from .stage import blocks_of
+
+
+def _elements(parameter: nn.Parameter) -> int:
+    """Of the weight itself, also where two of its elements share a byte."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else math.prod(state.shape)
 
 
 def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
@@ -24,6 +31,6 @@ def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
         "kind_names": [list(name) for name in names],
         "events": recorder.events,
         "marks": [[position, label] for position, label in recorder.marks],
-        "parameters": sum(p.numel() for p in parameters),
+        "parameters": sum(_elements(p) for p in parameters),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
     }

@@ -21,8 +21,14 @@ KEYS = tuple(field.name for field in fields(Job))
 REQUIRED = ("model", "data")
 PATHS = ("data", "eval_data", "output_dir")
 
-OPTIMIZERS = ("adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop")
-"""transformers' names (5.23, `OptimizerNames`) that need no package beside torch."""
+OPTIMIZERS = (
+    *("adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop"),
+    *("adamw_8bit", "adamw_bnb_8bit", "lion_8bit", "lion_32bit", "ademamix", "ademamix_8bit"),
+    *("rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit"),
+    *("paged_adamw", "paged_adamw_8bit", "paged_adamw_32bit", "paged_lion_8bit", "paged_lion_32bit"),
+    *("paged_ademamix_8bit", "paged_ademamix_32bit"),
+)
+"""transformers' names (5.23, `OptimizerNames`) of torch's and bitsandbytes' optimizers."""
 
 PLAIN_NAMES = re.compile(r"[\w.]+(\s*,\s*[\w.]+)*")
 """`q_proj,v_proj`: names, not one of PEFT's regular expressions."""

@@ -60,6 +60,15 @@ def adapter_keys_need_an_adapter(given: Given) -> Iterator[Problem]:
             yield Problem("means nothing here", where=entry.where, why=why, hint="method lora, or leave it out")
 
 
+def quantization_keys_need_four_bits(given: Given) -> Iterator[Problem]:
+    if given.job.method == "qlora4" or "method" in given.wrong:
+        return
+    for key, entry in given.entries.items():
+        if key.startswith("bnb_4bit_"):
+            why = f"{given.where('method')} is {given.job.method}: no weights in 4 bits"
+            yield Problem("means nothing here", where=entry.where, why=why, hint="method qlora4, or leave it out")
+
+
 def batches_multiply(given: Given) -> Iterator[Problem]:
     """On one GPU, micro-batch × accumulation is the global batch, exactly."""
     job = given.job
@@ -145,6 +154,7 @@ RULES: tuple[Rule, ...] = (
     files_are_there,
     model_folder_is_one,
     adapter_keys_need_an_adapter,
+    quantization_keys_need_four_bits,
     batches_multiply,
     half_precision_needs_a_gpu,
     flash_attention_needs_ampere,

@@ -52,6 +52,8 @@ OLD = {
     "out_dir": "output_dir",
 }
 
+QUANTIZED = ("qlora4", "qlora8")
+
 SWITCHES: dict[tuple[str, bool], tuple[str, str] | None] = {
     ("use_lora", True): ("method", "lora"),
     ("use_lora", False): ("method", "full"),
@@ -99,7 +101,7 @@ LATER_KEYS = frozenset(
     ]
 )
 LATER_VALUES = {
-    "method": ("qlora4", "qlora8", "qlora", "auto"),
+    "method": ("auto",),
     "task": ("dpo", "generate"),
 }
 """What this version does not do yet, and a later one will."""
@@ -127,6 +129,10 @@ def spelled(entries: Iterable[Entry], known: Collection[str]) -> Spelled:
         if today is None:
             notes.append(f"{entry.where}: that is how it is in this version")
             continue
+        if {today.key} <= {"method"} & read.keys() and _says_more(today, read["method"]):
+            notes.append(_note(entry, today))
+            read["method"] = today if today.value in QUANTIZED else read["method"]
+            continue
         problem = _later(today) or _unknown(today, known) or _twice(today, read)
         if problem is not None:
             problems.append(problem)
@@ -143,7 +149,14 @@ def _today(entry: Entry) -> Entry | None:
     if switch in SWITCHES:
         meant = SWITCHES[switch]
         return None if meant is None else replace(entry, key=meant[0], value=meant[1])
-    return replace(entry, key=OLD.get(entry.key, entry.key))
+    today = replace(entry, key=OLD.get(entry.key, entry.key))
+    return replace(today, value="qlora4") if (today.key, today.value) == ("method", "qlora") else today
+
+
+def _says_more(one: Entry, other: Entry) -> bool:
+    """`use_lora` and `use_4bit` together mean adapters beside quantised weights."""
+    values = {one.value, other.value}
+    return "lora" in values and bool(values & set(QUANTIZED))
 
 
 def _truth(value: Any) -> Any:
@@ -156,7 +169,7 @@ def _later(entry: Entry) -> Problem | None:
     if entry.key in LATER_KEYS:
         return Problem(f"{entry.key} comes in a later version", where=entry.where)
     if str(entry.value) in LATER_VALUES.get(entry.key, ()):
-        here = {"method": "lora or full", "task": "sft"}[entry.key]
+        here = {"method": "qlora4, lora or full", "task": "sft"}[entry.key]
         return Problem(f"{entry.key} {entry.value} comes in a later version", where=entry.where, hint=here)
     return None
 

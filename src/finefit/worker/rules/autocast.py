@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+_ENABLED = torch.is_autocast_enabled
 HALF = (torch.bfloat16, torch.float16)
 
 # fmt: off
@@ -25,12 +26,18 @@ NAMES = (
 
 def answers() -> list[Any]:
     homes = (torch, torch.Tensor, F)
-    return [
+    in_float32 = [
         (home, name, _in_float32(getattr(home, name)))
         for home in homes
         for name in NAMES
         if hasattr(home, name) and not (home is torch and name.startswith("__"))
     ]
+    return [(torch, "is_autocast_enabled", _is_enabled), *in_float32]
+
+
+def _is_enabled(device: str = "cuda") -> Any:
+    """Asked without a device, it means CUDA; the rehearsal's autocast is the processor's."""
+    return _ENABLED("cpu") if device == "cuda" else NotImplemented
 
 
 def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
