@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, assert_never
 
-from finefit.estimate.rehearsed import ledger_from
+from finefit.estimate.rehearsed import ledger_from, whole_recording
 from finefit.lower.orders import base_orders, job_orders, rehearsal_orders
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
@@ -178,9 +178,10 @@ def _rehearse(
         answer = worker.ask("rehearse", rehearsal_orders(orders, model, knobs, machine, loop, whole=whole))
         if answer["data"] is not None:
             knobs = replace(knobs, max_length=answer["data"]["longest_tokens"])
-        ledger = ledger_from(answer["recordings"], model, knobs, machine)
-        if ledger is not None:
-            return ledger, answer, ("every layer was rehearsed: a few do not stand for all",) if whole else ()
+        recording = whole_recording(answer["recordings"], model.layers)
+        if recording is not None:
+            notes = ("every layer was rehearsed: a few do not stand for all",) if whole else ()
+            return ledger_from(recording, model, knobs, machine), answer, notes
         say("a few layers do not stand for all here: rehearsing every layer")
     raise AssertionError("a rehearsal of every layer always has a ledger")
 

@@ -23,10 +23,13 @@ RECORDING = Recording(
     nbytes=(800, 1000, 2200, 400),
     kinds=(0, 0, 0, 0),
     kind_names=(("weight", "load", "", "adopted"),),
+    block_of=(None,) * 4,
     events=(1, 2, -2, 3, -3, 4, -4),
     marks=((0, "0/0/load"), (1, "0/0/forward"), (3, "0/0/backward"), (5, "0/0/optimizer"), (7, "end")),
     parameters=900,
     trainable_parameters=100,
+    layer_parameters=0,
+    layer_trainable_parameters=0,
 )
 MEASURED = {"load": 800, "forward": 1800, "backward": 3000, "optimizer": 1200}
 

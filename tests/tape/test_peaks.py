@@ -31,10 +31,13 @@ def recordings(draw: st.DrawFn) -> Recording:
         nbytes=tuple(sizes),
         kinds=(0,) * len(sizes),
         kind_names=KINDS,
+        block_of=(None,) * len(sizes),
         events=tuple(events),
         marks=(*marks, (len(events), "end")),
         parameters=0,
         trainable_parameters=0,
+        layer_parameters=0,
+        layer_trainable_parameters=0,
     )
 
 

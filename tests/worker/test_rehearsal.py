@@ -13,7 +13,7 @@ import torch
 from trl import SFTConfig
 
 from finefit.nouns.recording import Recording
-from finefit.tape.extend import peaks_at
+from finefit.tape.expand import expand, storages_and_events
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.worker import rehearse
 from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
@@ -178,18 +178,16 @@ GPU = {
 
 
 @pytest.mark.parametrize("name", GPU)
-def test_few_layers_extend_to_many_exactly(name: str) -> None:
-    """Recordings of 3 and 4 layers give every phase's peak of 9 layers, to the byte, and what is alive then."""
+def test_five_layers_expand_to_many_exactly(name: str) -> None:
+    """A recording of 5 layers, expanded to 9, is the recording of 9: every birth and death, in order, to the byte."""
     order = merged(GPU[name], {"model": {"config": {"num_hidden_layers": 9}}})
-    whole = peaks_at((rehearsed(order),), 9, CUDA_BLOCK_BYTES)
-    extended = peaks_at((rehearsed(order, 3), rehearsed(order, 4)), 9, CUDA_BLOCK_BYTES)
-    assert extended is not None
-    assert whole is not None
-    for phase in {peak.phase for peak in whole.values()}:
-        highest = [max(p.nbytes for p in peaks.values() if p.phase == phase) for peaks in (whole, extended)]
-        assert highest[0] == highest[1], phase
-    for peak in extended.values():
-        assert sum(held.nbytes for held in peak.held.values()) == peak.nbytes
+    whole = rehearsed(order)
+    expanded = expand(rehearsed(order, 5), rehearsed(order, 6), 9)
+    assert expanded is not None
+    assert storages_and_events(expanded) == storages_and_events(whole)
+    assert phase_peaks(expanded, CUDA_BLOCK_BYTES) == phase_peaks(whole, CUDA_BLOCK_BYTES)
+    assert expanded.parameters == whole.parameters
+    assert expanded.trainable_parameters == whole.trainable_parameters
 
 
 def test_more_never_takes_less() -> None:

@@ -1,11 +1,10 @@
-"""From segment peaks to a ledger: the fullest moment, what is alive then, and why."""
+"""From a recording to a ledger: the fullest moment, what is alive then, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from finefit.nouns.ledger import Ledger, Line
-from finefit.tape.extend import Held, Kind, Peak
+from finefit.nouns.recording import Recording
+from finefit.tape.peaks import Held, Kind, held_at, moments
 
 from .why import Shapes, describe
 
@@ -13,30 +12,32 @@ LINES_SHOWN = 16
 """Further kinds are summed into one line."""
 
 
-def ledger_of(peaks: Mapping[str, Peak], shapes: Shapes) -> Ledger:
-    highest = max(peaks.values(), key=lambda peak: peak.nbytes)
+def ledger_of(recording: Recording, shapes: Shapes, round_to: int) -> Ledger:
+    """`round_to`: the block size of the allocator, in bytes."""
+    found = moments(recording, round_to)
+    segment, highest = max(found, key=lambda pair: pair[1].nbytes)
     phases: dict[str, int] = {}
-    for peak in peaks.values():
-        phases[peak.phase] = max(phases.get(peak.phase, 0), peak.nbytes)
+    for part, moment in found:
+        phases[part.phase] = max(phases.get(part.phase, 0), moment.nbytes)
     return Ledger(
         peak_bytes=highest.nbytes,
-        peak_phase=highest.phase,
+        peak_phase=segment.phase,
         phases=phases,
-        lines=_lines(highest, shapes),
-        parameters=shapes.parameters,
-        trainable_parameters=shapes.trainable_parameters,
+        lines=_lines(held_at(recording, highest.position, round_to), shapes),
+        parameters=recording.parameters,
+        trainable_parameters=recording.trainable_parameters,
     )
 
 
-def _lines(peak: Peak, shapes: Shapes) -> tuple[Line, ...]:
+def _lines(held: dict[Kind, Held], shapes: Shapes) -> tuple[Line, ...]:
     """The kinds alive at the peak, the largest first; kinds that read alike are one line."""
     together: dict[str, dict[Kind, Held]] = {}
-    for kind, held in peak.held.items():
-        together.setdefault(describe(kind, held, shapes).what, {})[kind] = held
+    for kind, one in held.items():
+        together.setdefault(describe(kind, one, shapes).what, {})[kind] = one
     lines = []
     for what, kinds in together.items():
         largest = max(kinds, key=lambda kind: kinds[kind].nbytes)
-        total = Held(sum(h.nbytes for h in kinds.values()), sum(h.count for h in kinds.values()))
+        total = Held(sum(one.nbytes for one in kinds.values()), sum(one.count for one in kinds.values()))
         lines.append(Line(what, total.nbytes, largest[1], describe(largest, total, shapes).why))
     lines.sort(key=lambda line: (-line.nbytes, line.what))
     shown, rest = lines[:LINES_SHOWN], lines[LINES_SHOWN:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from finefit.tape.extend import Held, Kind
+from finefit.tape.peaks import Held, Kind
 from finefit.units import human_bytes
 
 
@@ -43,7 +43,7 @@ def describe(kind: Kind, held: Held, shapes: Shapes) -> Words:
     logits = _logits(held, shapes)
     if logits:
         return Words(f"logits ({operation})", logits)
-    if phase == "forward":
+    if phase in ("forward", "loss"):
         return Words(f"{where}saved for backward", f"{_many(held)}, kept by {operation} and others until backward")
     return Words(f"{where}{phase} temporaries", f"{_many(held)}, the largest from {operation}")
 

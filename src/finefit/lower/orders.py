@@ -22,8 +22,9 @@ REHEARSED_ACCUMULATION = 2
 """Micro-batches of one optimizer step that a rehearsal goes through: the second meets the gradients of the first, and
 so do all that follow."""
 
-COLLAPSED = (3, 4)
-"""Numbers of layers whose recordings extend to any number (`finefit.tape.extend`)."""
+COLLAPSED = (5, 6)
+"""Numbers of layers: the recording of the first expands to any number, that of the second proves it
+(`finefit.tape.expand`)."""
 
 
 def base_orders(

@@ -1,8 +1,9 @@
 """What a rehearsal or a real step wrote down: births and deaths of storages, as columns.
 
 `events[i]` is +n for the birth and -n for the death of storage n (counted from 1).
-`marks[k]` is (position in events, label); a label is `step/micro/phase` or `step/micro/phase/block`, with the block
-counted from 0 in the order of the model, e.g. `1/0/backward/7`.
+`marks[k]` is (position in events, label); a label is `step/micro/phase`, or `step/micro/phase/block` while a repeated
+layer runs, counted from 0 in the order of the model: `1/0/backward/7`. Phases: load, batch, forward, loss, backward,
+optimizer, resident.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ class Recording:
     # per storage, an index into `kind_names`
     kind_names: tuple[tuple[str, str, str, str], ...]
     # (category, phase of birth, module, operation)
+    block_of: tuple[int | None, ...]
+    # per storage, the repeated layer that it belongs to
     events: tuple[int, ...]
     marks: tuple[tuple[int, str], ...]
     parameters: int
     trainable_parameters: int
+    layer_parameters: int
+    # of one repeated layer, in the middle
+    layer_trainable_parameters: int
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recording:
@@ -33,8 +39,11 @@ class Recording:
             nbytes=tuple(data["nbytes"]),
             kinds=tuple(data["kinds"]),
             kind_names=tuple(tuple(name) for name in data["kind_names"]),
+            block_of=tuple(data["block_of"]),
             events=tuple(data["events"]),
             marks=tuple((position, label) for position, label in data["marks"]),
             parameters=data["parameters"],
             trainable_parameters=data["trainable_parameters"],
+            layer_parameters=data["layer_parameters"],
+            layer_trainable_parameters=data["layer_trainable_parameters"],
         )

@@ -35,7 +35,7 @@ class Segment:
     @property
     def phase(self) -> str:
         phase = self.label.split("/")[2]
-        return "forward" if phase == "batch" else phase
+        return {"batch": "forward", "loss": "forward"}.get(phase, phase)
 
 
 def segments(recording: Recording) -> Iterator[Segment]:
@@ -69,6 +69,35 @@ def phase_peaks(recording: Recording, round_to: int = 1) -> dict[str, int]:
     for segment, moment in moments(recording, round_to):
         peaks[segment.phase] = max(peaks.get(segment.phase, 0), moment.nbytes)
     return {**peaks, "peak": max(peaks.values())}
+
+
+Kind = tuple[str, str, str, str]
+"""(category, phase of birth, module with its layer's number as `*`, operation)."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Storages of one kind that are alive at a moment."""
+
+    nbytes: int
+    count: int
+
+
+def held_at(recording: Recording, position: int, round_to: int = 1) -> dict[Kind, Held]:
+    """What is alive right after the event at `position`, by kind."""
+    sizes = rounded(recording, round_to)
+    kinds = [_without_layer(name) for name in recording.kind_names]
+    held: dict[Kind, Held] = {}
+    for number in alive_at(recording, position):
+        kind = kinds[recording.kinds[number - 1]]
+        before = held.get(kind, Held(0, 0))
+        held[kind] = Held(before.nbytes + sizes[number - 1], before.count + 1)
+    return held
+
+
+def _without_layer(kind: Kind) -> Kind:
+    category, phase, module, op = kind
+    return category, phase, ".".join("*" if part.isdigit() else part for part in module.split(".")), op
 
 
 def alive_at(recording: Recording, position: int) -> set[int]:

@@ -30,6 +30,8 @@ class Birth:
     phase: str
     module: str
     op: str
+    block: int | None
+    # the repeated layer that it belongs to
 
 
 class Recorder(TorchDispatchMode):
@@ -46,6 +48,8 @@ class Recorder(TorchDispatchMode):
         self.marks: list[tuple[int, str]] = []
         self.phase = "load"
         self.modules: list[str] = []
+        self.block: int | None = None
+        # the repeated layer that is running; outside of one, a result belongs where its input does
         self._workspaces = tuple(workspaces)
         self._number_of: dict[int, int] = {}
         self._watch: dict[int, weakref.ref[torch.UntypedStorage]] = {}
@@ -55,10 +59,10 @@ class Recorder(TorchDispatchMode):
     def mark(self, label: str) -> None:
         self.marks.append((len(self.events), label))
 
-    def adopt(self, tensors: Iterable[torch.Tensor], category: str) -> None:
+    def adopt(self, tensors: Iterable[torch.Tensor], category: str, block: int | None = None) -> None:
         """Counts tensors that were born before or outside the recording."""
         for tensor in tensors:
-            self._see(tensor, category, "adopted")
+            self._see(tensor, category, "adopted", block)
 
     def classify(self, tensors: Iterable[torch.Tensor], category: str) -> None:
         """Renames storages whose role shows only later (gradients, optimizer state, stored layer inputs)."""
@@ -67,6 +71,14 @@ class Recorder(TorchDispatchMode):
             if number is not None:
                 self.births[number - 1].category = category
 
+    def place(self, tensors: Iterable[torch.Tensor], like: torch.Tensor) -> None:
+        """Storages that belong to the layer of another one: a parameter's optimizer state."""
+        parent = self._number_of.get(like.untyped_storage()._cdata)
+        for tensor in tensors:
+            number = self._number_of.get(tensor.untyped_storage()._cdata)
+            if number is not None and parent is not None:
+                self.births[number - 1].block = self.births[parent - 1].block
+
     def hide(self, tensors: Iterable[torch.Tensor]) -> None:
         """Counts nothing for tensors that live in other memory than the one recorded."""
         for tensor in tensors:
@@ -74,10 +86,11 @@ class Recorder(TorchDispatchMode):
             if number is not None:
                 self.births[number - 1].nbytes = 0
 
-    def born(self, nbytes: int, category: str, op: str) -> int:
+    def born(self, nbytes: int, category: str, op: str, block: int | None = None) -> int:
         """Notes a birth that no tensor shows; returns its number for `died`."""
         module = self.modules[-1] if self.modules else ""
-        self.births.append(Birth(nbytes, category, self.phase, module, op))
+        where = self.block if block is None else block
+        self.births.append(Birth(nbytes, category, self.phase, module, op, where))
         self.events.append(len(self.births))
         return len(self.births)
 
@@ -88,19 +101,28 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        self._see_all(result, str(func))
+        self._see_all(result, str(func), args[0] if args else None)
         for workspace in self._workspaces:
             workspace(self, func, args, result)
         return result
 
-    def _see_all(self, result: Any, op: str) -> None:
+    def _see_all(self, result: Any, op: str, source: Any) -> None:
+        """`source` is the first argument: a result belongs to its layer, item by item where both are lists."""
         if isinstance(result, torch.Tensor):
-            self._see(result, "activation", op)
+            self._see(result, "activation", op, self._block_of(source))
         elif isinstance(result, (list, tuple)):
-            for item in result:
-                self._see_all(item, op)
+            paired = isinstance(source, (list, tuple)) and len(source) == len(result)
+            for index, item in enumerate(result):
+                self._see_all(item, op, source[index] if paired else None)
 
-    def _see(self, tensor: torch.Tensor, category: str, op: str) -> None:
+    def _block_of(self, source: Any) -> int | None:
+        """Only in the optimizer, which goes through all layers without running one."""
+        if self.block is not None or self.phase != "optimizer" or not isinstance(source, torch.Tensor):
+            return None
+        number = self._number_of.get(source.untyped_storage()._cdata)
+        return None if number is None else self.births[number - 1].block
+
+    def _see(self, tensor: torch.Tensor, category: str, op: str, block: int | None = None) -> None:
         device = tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
         if device.type == "meta":
             return
@@ -114,7 +136,7 @@ class Recorder(TorchDispatchMode):
             self._forget(key, known)  # resized in place: the old block goes, a new one comes
         if nbytes == 0:
             return
-        number = self.born(nbytes, category, op)
+        number = self.born(nbytes, category, op, block)
         self._number_of[key] = number
         self._watch[number] = weakref.ref(storage, lambda _: self._forget(key, number))
 

@@ -40,7 +40,7 @@ class Stage:
         return batches, items
 
     def phase(self, name: str) -> None:
-        """`forward`, `backward`, `optimizer` or `resident` starts."""
+        """`forward`, `backward`, `optimizer` (clipping is its first part) or `resident` starts."""
 
     def end_step(self, trainer: Any) -> None:
         """An optimizer step is done and its gradients are gone."""
@@ -63,15 +63,10 @@ class RecordedStage(Stage):
     def begin(self, trainer: Any) -> None:
         model = trainer.model
         self._label("load")
-        frozen = [p for p in model.parameters() if not p.requires_grad]
-        trained = [p for p in model.parameters() if p.requires_grad]
-        self.recorder.adopt(frozen, "weight")
-        self.recorder.adopt(trained, "adapter" if frozen else "weight")
-        self.recorder.adopt(hidden_tensors(model), "weight")
-        self.recorder.adopt(model.buffers(), "buffer")
+        self._adopt(model)
         self._names = ModuleNames(self.recorder, model)
         self._watch_blocks(blocks_of(model))
-        self._trained = trained
+        self._trained = [p for p in model.parameters() if p.requires_grad]
         self.recorder.__enter__()
         self._open = True
 
@@ -95,9 +90,11 @@ class RecordedStage(Stage):
     def end_step(self, trainer: Any) -> None:
         if not self._open:
             return
-        state = trainer.optimizer.state if self.step == 0 else {}
-        held = [value for values in state.values() for value in values.values()]
-        self.recorder.classify([value for value in held if isinstance(value, torch.Tensor)], "optimizer")
+        if self.step == 0:
+            for parameter, values in trainer.optimizer.state.items():
+                held = [value for value in values.values() if isinstance(value, torch.Tensor)]
+                self.recorder.classify(held, "optimizer")
+                self.recorder.place(held, like=parameter)
         self.step += 1
         if self.step == RECORDED_STEPS:
             self.close()
@@ -113,8 +110,23 @@ class RecordedStage(Stage):
         if self._names is not None:
             self._names.remove()
 
+    def _adopt(self, model: Any) -> None:
+        """What was there before: weights, frozen ones first, each with the layer it belongs to."""
+        parts = [(block, index) for index, block in enumerate(blocks_of(model))]
+        inside = {id(t): index for block, index in parts for t in [*block.parameters(), *hidden_tensors(block)]}
+        frozen = [p for p in model.parameters() if not p.requires_grad]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        adopted = [
+            *((tensor, "weight") for tensor in [*frozen, *hidden_tensors(model)]),
+            *((tensor, "adapter" if frozen else "weight") for tensor in trained),
+            *((tensor, "buffer") for tensor in model.buffers()),
+        ]
+        for tensor, category in adopted:
+            self.recorder.adopt([tensor], category, inside.get(id(tensor)))
+
     def _label(self, name: str, block: int | None = None) -> None:
         self.recorder.phase = name
+        self.recorder.block = block
         place = "" if block is None else f"/{block}"
         self.recorder.mark(f"{self.step}/{max(self.micro, 0)}/{name}{place}")
 
@@ -136,7 +148,7 @@ class RecordedStage(Stage):
             if hidden.requires_grad:
                 hidden.register_hook(lambda _: self._label("backward", index))
             if index == last:
-                self._label("forward", last + 1)
+                self._label("loss")
 
         for index, block in enumerate(blocks):
             self._hooks.append(block.register_forward_pre_hook(lambda b, args, i=index: before(i, b, args)))
@@ -152,9 +164,6 @@ class StageCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.stage.begin(self.trainer)
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.stage.phase("optimizer")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.stage.phase("resident")

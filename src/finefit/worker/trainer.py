@@ -39,7 +39,9 @@ class Trainer(SFTTrainer):
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         self.stage.phase("forward")
-        return super().training_step(*args, **kwargs)
+        loss = super().training_step(*args, **kwargs)
+        self.stage.phase("optimizer")
+        return loss
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if self.loss == "full" and self.model.training:

@@ -11,6 +11,10 @@ from .recorder import Recorder
 from .stage import blocks_of
 
 
+def _count(module: nn.Module, trained: bool = False) -> int:
+    return sum(_elements(p) for p in module.parameters() if p.requires_grad or not trained)
+
+
 def _elements(parameter: nn.Parameter) -> int:
     """Of the weight itself, also where two of its elements share a byte."""
     state = getattr(parameter, "quant_state", None)
@@ -23,14 +27,17 @@ def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
     for birth in recorder.births:
         name = (birth.category, birth.phase, birth.module, birth.op)
         kinds.append(names.setdefault(name, len(names)))
-    parameters = list(model.parameters())
+    blocks = blocks_of(model)
     return {
-        "blocks": len(blocks_of(model)),
+        "blocks": len(blocks),
         "nbytes": [birth.nbytes for birth in recorder.births],
         "kinds": kinds,
+        "block_of": [birth.block for birth in recorder.births],
         "kind_names": [list(name) for name in names],
         "events": recorder.events,
         "marks": [[position, label] for position, label in recorder.marks],
-        "parameters": sum(_elements(p) for p in parameters),
-        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "parameters": _count(model),
+        "trainable_parameters": _count(model, trained=True),
+        "layer_parameters": _count(blocks[len(blocks) // 2]) if blocks else 0,
+        "layer_trainable_parameters": _count(blocks[len(blocks) // 2], trained=True) if blocks else 0,
     }
