@@ -14,11 +14,12 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from finefit import api
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
-from finefit.nouns.method import Full, LoRA, Method
+from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.units import GIB
 
 HERE = Path(__file__).parent / "published"
@@ -34,12 +35,19 @@ class Result:
     id: str
     predicted_gib: float
     measured_gib: float
+    reserved_gib: float
+    measured_reserved_gib: float | None
     peak_phase: str
     seconds: float
 
     @property
     def error_percent(self) -> float:
         return 100 * (self.predicted_gib - self.measured_gib) / self.measured_gib
+
+    @property
+    def reserved_error_percent(self) -> float | None:
+        measured = self.measured_reserved_gib
+        return None if measured is None else 100 * (self.reserved_gib - measured) / measured
 
 
 def main() -> None:
@@ -48,7 +56,7 @@ def main() -> None:
     results = {row["id"]: Result(**stored[row["id"]]) for row in rows if row["id"] in stored}
     stack: dict[str, str] = {} if not stored else json.loads(RESULTS.read_text())["stack"]
     for number, row in enumerate(rows, 1):
-        if row["id"] in results:
+        if row["id"] in results or "gptq" in (row["why_not"] + row["note"]).lower() or "Mixtral" in row["model"]:
             continue
         results[row["id"]], stack = computed(row)
         result = results[row["id"]]
@@ -76,8 +84,9 @@ def computed(row: dict[str, str]) -> tuple[Result, dict[str, str]]:
         gpu=row["gpu"],
         loop=Loop(
             attention_kernel=row["attention_kernel"] if row["attn_implementation"] == "sdpa" else "auto",  # type: ignore[arg-type]
-            hold_outputs=row["hold_outputs"] == "yes",
+            hold_outputs=held(row),
             adapter_dtype=row["adapter_dtype"] or None,  # type: ignore[arg-type]
+            kbit_preparation=row["kbit_prep"] == "yes",
         ),
     )
     measured = float(row["measured_allocated_gib"])
@@ -89,7 +98,18 @@ def method_of(row: dict[str, str]) -> Method:
     if row["method"] == "full":
         return Full()
     targets = tuple(row["lora_target_modules"].split())
-    return LoRA(int(float(row["lora_r"])), int(float(row["lora_alpha"])), float(row["lora_dropout"]), targets)
+    adapter = int(float(row["lora_r"])), int(float(row["lora_alpha"])), float(row["lora_dropout"] or 0), targets
+    if row["method"] == "lora":
+        return LoRA(*adapter)
+    double = row["double_quant"] == "true"
+    return QLoRA(4, *adapter, quant_type=row["quant_type"], double_quant=double)  # type: ignore[arg-type]
+
+
+def held(row: dict[str, str]) -> Literal["no", "step", "next"]:
+    """How long the loop keeps the model's output."""
+    if row["hold_outputs"] != "yes":
+        return "no"
+    return "next" if "next forward" in row["note"] else "step"
 
 
 # The page
@@ -97,25 +117,29 @@ def method_of(row: dict[str, str]) -> Method:
 
 def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str, str]) -> str:
     exact = [row for row in rows if row["expressible"] == "yes"]
-    other = [row for row in rows if row["expressible"] != "yes"]
+    other = [row for row in rows if row["expressible"] != "yes" and row["id"] in results]
+    left = [row for row in rows if row["id"] not in results]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(stack.items()))
     return "\n".join(
         [
             "# How accurate the estimates are",
             "",
-            "Made by `python validation/published.py`; do not edit. Predicted and measured are peaks of *allocated*",
-            "GPU memory (`torch.cuda.max_memory_allocated`). The measurements are other people's, published with",
-            "their source; the recipes were read in their code (`validation/published/RECIPES.md`). Every single-GPU",
-            "full and LoRA row of three sources is here; none was left out. Nothing was fitted to them.",
+            "Made by `python validation/published.py`; do not edit. Predicted and measured are peaks of GPU memory:",
+            "*allocated* is `torch.cuda.max_memory_allocated`, *reserved* `max_memory_reserved`. The measurements are",
+            "other people's, published with their source; the recipes were read in their code",
+            "(`validation/published/RECIPES.md`). Every single-GPU row of these sources is here; none was left out",
+            "because it was bad. Nothing was fitted to them.",
             "",
             f"Computed with {versions}. The measured runs used other versions, named in the recipes.",
             "",
             "No GPU measurement of our own is in this page yet.",
             "",
-            "| rows | count | median | 95th percentile | worst |",
-            "|---|---|---|---|---|",
-            *[summary(name, part, results) for name, part in groups(exact)],
-            summary("all that stock transformers and torch express", exact, results),
+            *HEAD,
+            *[line for name, part in groups(exact) for line in summary(name, part, results)],
+            *summary("all that stock transformers and torch express", exact, results),
+            "",
+            "The worst rows and why: santacoder's 4-bit rows hold two copies of the logits more than their code",
+            "explains, as if its output were held; ftune's figures have one decimal and no versions.",
             "",
             "## Runs of stock transformers and torch",
             "",
@@ -123,47 +147,77 @@ def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str
             "",
             "## Runs with foreign kernels",
             "",
-            "These runs replaced parts of the model by fused kernels (loss, norms, rotary embedding), which stock",
-            "transformers does not have. They are computed here as stock runs, so part of the difference is the",
-            "kernels' own; where the optimizer step is the peak, kernels do not matter. Liger's fused loss is",
-            "computed as TRL's fused head.",
+            "These runs replaced parts of the model by fused kernels (loss, norms, rotary embedding, adapters), which",
+            "stock transformers does not have, or cast weights as it does not. They are computed here as stock runs,",
+            "so part of the difference is their own; where the optimizer step is the peak, kernels do not matter.",
+            "Liger's fused loss is computed as TRL's fused head.",
             "",
-            "| rows | count | median | 95th percentile | worst |",
-            "|---|---|---|---|---|",
-            summary("full fine-tuning", [row for row in other if row["method"] == "full"], results),
-            summary("LoRA", [row for row in other if row["method"] == "lora"], results),
+            *HEAD,
+            *[line for name, part in by_method(other) for line in summary(name, part, results)],
             "",
             *table(other, results),
+            "",
+            f"Not computed: {len(left)} rows whose weights are not bitsandbytes' (GPTQ) or whose model is not in the",
+            "catalogue (Mixtral, whose experts bitsandbytes leaves alone in transformers 5):",
+            f"{', '.join(row['id'] for row in left)}.",
             "",
         ]
     )
 
 
+HEAD = [
+    "| rows | memory | count | median | 95th percentile | worst |",
+    "|---|---|---|---|---|---|",
+]
+
+
+def by_method(rows: list[dict[str, str]]) -> list[tuple[str, list[dict[str, str]]]]:
+    return [(name, [row for row in rows if row["method"] == name]) for name in ("full", "lora", "qlora4")]
+
+
 def groups(rows: list[dict[str, str]]) -> list[tuple[str, list[dict[str, str]]]]:
-    names = sorted({row["source"].split(":")[0].split("@")[0] for row in rows})
-    return [(name, [row for row in rows if row["source"].startswith(name)]) for name in names]
+    """By source and method."""
+    keys = sorted({(row["id"].split("-")[0], row["method"]) for row in rows})
+    return [
+        (f"{NAMES[source]}, {method}", [r for r in rows if r["id"].startswith(source) and r["method"] == method])
+        for source, method in keys
+    ]
 
 
-def summary(name: str, rows: list[dict[str, str]], results: dict[str, Result]) -> str:
-    errors = sorted(abs(results[row["id"]].error_percent) for row in rows)
-    if not errors:
-        return f"| {name} | 0 | | | |"
-    high = errors[min(len(errors) - 1, round(0.95 * (len(errors) - 1)))]
-    return f"| {name} | {len(errors)} | {median(errors):.2f} % | {high:.2f} % | {errors[-1]:.2f} % |"
+NAMES = {"CANI": "can-i-finetune-this", "FITC": "fitcheck", "FMSA": "fms-acceleration", "FTUNE": "ftune"}
+
+
+def summary(name: str, rows: list[dict[str, str]], results: dict[str, Result]) -> list[str]:
+    found = [results[row["id"]] for row in rows]
+    allocated = [abs(result.error_percent) for result in found]
+    reserved = [abs(error) for result in found if (error := result.reserved_error_percent) is not None]
+    return [
+        f"| {name} | {kind} | {len(errors)} | {median(errors):.2f} % | {at_95(errors):.2f} % | {max(errors):.2f} % |"
+        for kind, errors in (("allocated", allocated), ("reserved", reserved))
+        if errors
+    ]
+
+
+def at_95(errors: list[float]) -> float:
+    return sorted(errors)[round(0.95 * (len(errors) - 1))]
 
 
 def table(rows: list[dict[str, str]], results: dict[str, Result]) -> list[str]:
     lines = [
-        "| row | model | method | batch × length | attention | GPU | measured GiB | predicted GiB | error | peak in |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| row | model | method | batch × length | attention | GPU | measured GiB | predicted GiB | error | peak in "
+        "| reserved: measured | predicted | error |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         result = results[row["id"]]
-        method = "full" if row["method"] == "full" else f"LoRA r{int(float(row['lora_r']))}"
+        reserved, error = result.measured_reserved_gib, result.reserved_error_percent
+        rank = "" if row["method"] == "full" else f" r{int(float(row['lora_r']))}"
         lines.append(
-            f"| {row['id']} | {row['model'].split('/')[-1]} | {method} | {row['micro_batch']} × {row['max_length']}"
-            f" | {row['attention_kernel']} | {row['gpu']} | {result.measured_gib:.3f} | {result.predicted_gib:.3f}"
-            f" | {result.error_percent:+.2f} % | {result.peak_phase} |"
+            f"| {row['id']} | {row['model'].split('/')[-1]} | {row['method']}{rank}"
+            f" | {row['micro_batch']} × {row['max_length']} | {row['attention_kernel']} | {row['gpu']}"
+            f" | {result.measured_gib:.3f} | {result.predicted_gib:.3f} | {result.error_percent:+.2f} %"
+            f" | {result.peak_phase} | {'' if reserved is None else f'{reserved:.3f}'} | {result.reserved_gib:.3f}"
+            f" | {'' if error is None else f'{error:+.2f} %'} |"
         )
     return lines
 

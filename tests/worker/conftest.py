@@ -117,6 +117,7 @@ def orders(model_folder: Path, data: dict[str, str]) -> OrdersMaker:
                 "attn_implementation": "sdpa",
                 "trust_remote_code": False,
                 "quantization": None,
+                "prepare": True,
             },
             "adapter_dtype": "float32",
             "peft": {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "target_modules": "all-linear"},

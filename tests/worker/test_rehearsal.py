@@ -55,6 +55,7 @@ def orders(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
             "attn_implementation": "sdpa",
             "trust_remote_code": False,
             "quantization": None,
+            "prepare": True,
         },
         "peft": dict(LORA),
         "adapter_dtype": None,
@@ -78,7 +79,7 @@ def orders(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
             "layers": [None],
             "compute_capability": [8, 0],
             "attention_kernel": "auto",
-            "hold_outputs": False,
+            "hold_outputs": "no",
         },
     }
     return merged(made, changes)

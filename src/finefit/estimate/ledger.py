@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.recording import Recording
-from finefit.tape.peaks import Held, Kind, held_at, moments
+from finefit.tape.allocator import Reserved
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, Held, Kind, held_at, moments
 
 from .why import Shapes, describe
 
@@ -12,10 +15,12 @@ LINES_SHOWN = 16
 """Further kinds are summed into one line."""
 
 
-def ledger_of(recording: Recording, shapes: Shapes, round_to: int) -> Ledger:
-    """`round_to`: the block size of the allocator, in bytes."""
-    found = moments(recording, round_to)
+def ledger_of(recording: Recording, shapes: Shapes, served: Reserved | None) -> Ledger:
+    """`served`: what the GPU's allocator made of the recording; None on a processor, where bytes count as they are."""
+    granted = recording if served is None else replace(recording, nbytes=served.granted_bytes)
+    found = moments(granted)
     segment, highest = max(found, key=lambda pair: pair[1].nbytes)
+    round_to = 1 if served is None else CUDA_BLOCK_BYTES
     phases: dict[str, int] = {}
     for part, moment in found:
         phases[part.phase] = max(phases.get(part.phase, 0), moment.nbytes)
@@ -23,10 +28,18 @@ def ledger_of(recording: Recording, shapes: Shapes, round_to: int) -> Ledger:
         peak_bytes=highest.nbytes,
         peak_phase=segment.phase,
         phases=phases,
-        lines=_lines(held_at(recording, highest.position, round_to), shapes),
+        lines=_with_rests(_lines(held_at(recording, highest.position, round_to), shapes), highest.nbytes),
+        reserved_bytes=None if served is None else served.peak_reserved_bytes,
         parameters=recording.parameters,
         trainable_parameters=recording.trainable_parameters,
     )
+
+
+def _with_rests(lines: tuple[Line, ...], peak_bytes: int) -> tuple[Line, ...]:
+    """The lines, and what the allocator counts as allocated beyond them."""
+    rests = peak_bytes - sum(line.nbytes for line in lines)
+    why = "the caching allocator splits off no rest of 1 MiB or less; it counts as allocated"
+    return lines if rests == 0 else (*lines, Line("rests of blocks", rests, "", why))
 
 
 def _lines(held: dict[Kind, Held], shapes: Shapes) -> tuple[Line, ...]:

@@ -10,8 +10,8 @@ from finefit.nouns.ledger import Ledger
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 from finefit.nouns.recording import Recording
+from finefit.tape.allocator import Settings, replay
 from finefit.tape.expand import expand
-from finefit.tape.peaks import CUDA_BLOCK_BYTES
 
 from .ledger import ledger_of
 from .why import Shapes
@@ -39,4 +39,5 @@ def ledger_from(recording: Recording, model: Model, knobs: Knobs, machine: Machi
         weight_dtype=knobs.dtype,
         optim=knobs.optim,
     )
-    return ledger_of(recording, shapes, 1 if machine.is_cpu else CUDA_BLOCK_BYTES)
+    served = None if machine.is_cpu else replay(recording.events, recording.nbytes, Settings())
+    return ledger_of(recording, shapes, served)

@@ -40,6 +40,7 @@ def base_orders(
             "attn_implementation": knobs.attn_implementation,
             "trust_remote_code": trust_remote_code,
             "quantization": _quantization(method, knobs),
+            "prepare": True,
         },
         "peft": _peft(method),
         "adapter_dtype": None if isinstance(method, Full) else ADAPTER_DTYPE,
@@ -103,6 +104,7 @@ def rehearsal_orders(
     flash = knobs.attn_implementation == "flash_attention_2"
     capability = (8, 0) if machine.gpu is None else machine.gpu.compute_capability
     return orders | {
+        "model": orders["model"] | {"prepare": loop.kbit_preparation},
         "adapter_dtype": loop.adapter_dtype or orders["adapter_dtype"],
         "rehearsal": {
             "length": knobs.max_length,

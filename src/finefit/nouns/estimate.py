@@ -13,7 +13,7 @@ from .method import Method
 from .model import Model
 
 Verdict = Literal["no"]
-"""`fits` and `tight` need the reserved memory and the CUDA context, which are not modelled yet."""
+"""`fits` and `tight` need the CUDA context and the spread of reserved memory, which are not modelled yet."""
 
 
 @dataclass(frozen=True)

@@ -27,3 +27,5 @@ class Ledger:
     # what is alive at the peak; their bytes add up to `peak_bytes`
     parameters: int
     trainable_parameters: int
+    reserved_bytes: int | None = None
+    # what CUDA's caching allocator takes from the driver for it, all steps being alike; None on a processor

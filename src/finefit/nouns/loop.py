@@ -13,7 +13,9 @@ from typing import Literal
 class Loop:
     attention_kernel: Literal["auto", "flash", "efficient", "math"] = "auto"
     # auto: the one torch would take; else what `torch.nn.attention.sdpa_kernel` forces
-    hold_outputs: bool = False
-    # the model's output, and so the logits, stays alive through backward and the optimizer step
+    hold_outputs: Literal["no", "step", "next"] = "no"
+    # the model's output, and so the logits, stays alive to the end of the step, or until the next output replaces it
     adapter_dtype: Literal["float32", "bfloat16", "float16"] | None = None
     # None: finefit's float32
+    kbit_preparation: bool = True
+    # PEFT's casts of what is not quantised to float32

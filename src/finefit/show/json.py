@@ -45,7 +45,7 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
         "recipe": _recipe(estimate),
         "memory": {
             "allocated_bytes": ledger.peak_bytes,
-            "reserved_bytes": None,
+            "reserved_bytes": ledger.reserved_bytes,
             "device_bytes": None,
             "low_bytes": None,
             "high_bytes": None,

@@ -43,6 +43,8 @@ def show_estimate(estimate: Estimate) -> None:
     style = "bold red" if estimate.verdict == "no" else "bold"
     console.print(f"{estimate.model.id}: {method_words(estimate.method)}", style="bold")
     console.print(f"{human_bytes(ledger.peak_bytes)} allocated at the peak, in {ledger.peak_phase}", style=style)
+    if ledger.reserved_bytes is not None:
+        console.print(f"{human_bytes(ledger.reserved_bytes)} reserved by the caching allocator", style=style)
     console.print(verdict_words(estimate), style=style)
     console.print()
     console.print(_phases(ledger))

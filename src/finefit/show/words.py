@@ -11,8 +11,8 @@ from finefit.nouns.receipt import PhaseGap
 from finefit.units import human_bytes
 
 NOT_MODELLED = (
-    "allocated memory alone: what the caching allocator reserves and the CUDA context are not modelled yet, "
-    "so there is no verdict but `no`",
+    "reserved memory is for steps that are all alike: rows of changing length reserve more; the CUDA context "
+    "(some 0.1 to 0.6 GiB) is not modelled yet, so there is no verdict but `no`",
     "speed, host memory and disk are not computed in this version",
 )
 

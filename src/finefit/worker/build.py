@@ -2,7 +2,7 @@
 
 Orders are plain dicts, written by `finefit.lower`:
     model:   config (dict), folder (str or None), dtype, attn_implementation, trust_remote_code,
-             quantization (BitsAndBytesConfig's arguments, or None)
+             quantization (BitsAndBytesConfig's arguments, or None), prepare (PEFT's casts for it)
     peft:    LoraConfig's arguments, or None for full fine-tuning
     adapter_dtype: of what is trained beside frozen weights
     trainer: SFTConfig's arguments
@@ -61,7 +61,10 @@ def empty_model(orders: dict[str, Any], config: PretrainedConfig) -> nn.Module:
             attn_implementation=orders["attn_implementation"],
             trust_remote_code=orders["trust_remote_code"],
         )
-    return quantize_empty(model, orders["quantization"]) if orders["quantization"] else model
+    if orders["quantization"] is None:
+        return model
+    model = quantize_empty(model, orders["quantization"])
+    return prepared(model) if orders["prepare"] else model
 
 
 def add_adapter(model: nn.Module, peft: dict[str, Any] | None) -> nn.Module:

@@ -35,7 +35,7 @@ def quantize_empty(model: Any, words: dict[str, Any]) -> Any:
     quantizer = AutoHfQuantizer.from_config(bnb_config(words), pre_quantized=False)
     quantizer._process_model_before_weight_loading(model, device_map=None)
     quantizer._process_model_after_weight_loading(model)
-    return prepared(model)
+    return model.requires_grad_(False)
 
 
 def is_quantized(module: nn.Module) -> bool:

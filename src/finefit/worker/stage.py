@@ -166,6 +166,7 @@ class StageCallback(TrainerCallback):
         self.stage.begin(self.trainer)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.end_step()
         self.stage.phase("resident")
         self.stage.end_step(self.trainer)
 

@@ -17,13 +17,11 @@ from .stage import Stage, StageCallback
 class Trainer(SFTTrainer):
     """`loss` is `fused` (TRL's head, no logits are built) or `full` (whole logits, as transformers computes them).
 
-    `hold_outputs` keeps the model's output, and so the logits, alive until the next step, as hand-written loops do
-    that name it. Published measurements were made so; a run never is.
+    `hold_outputs` keeps the model's output, and so the logits, alive to the end of the `step`, or until the `next` one
+    replaces it, as hand-written loops do that name it. Published measurements were made so; a run never is (`no`).
     """
 
-    def __init__(
-        self, *args: Any, stage: Stage, loss: str = "fused", hold_outputs: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, stage: Stage, loss: str = "fused", hold_outputs: str = "no", **kwargs: Any) -> None:
         self.stage = stage
         self.loss = loss
         self.hold_outputs = hold_outputs
@@ -54,12 +52,16 @@ class Trainer(SFTTrainer):
         return loss
 
     def _whole_logits_loss(self, model: Any, inputs: Any, items: Any) -> torch.Tensor:
-        if not self.hold_outputs:
+        if self.hold_outputs == "no":
             return HuggingFaceTrainer.compute_loss(self, model, inputs, num_items_in_batch=items)
         loss, self._outputs = HuggingFaceTrainer.compute_loss(
             self, model, inputs, return_outputs=True, num_items_in_batch=items
         )
         return loss
+
+    def end_step(self) -> None:
+        if self.hold_outputs == "step":
+            self._outputs = None
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset

@@ -30,6 +30,8 @@ class Reserved:
     # the event that reached it; -1 where nothing is born
     retries: int
     # how often the cache had to be emptied to go on; each time the GPU stands still
+    granted_bytes: tuple[int, ...] = ()
+    # per storage, the block it was given: rounded, and with the rest that was too small to be split off
 
 
 def replay(
@@ -38,8 +40,11 @@ def replay(
     """Events are +n for the birth and -n for the death of storage n, counted from 1. Raises `OutOfMemory`."""
     allocator = Allocator(capacity_bytes, settings)
     blocks: dict[int, Block] = {}
+    granted = [0] * len(nbytes)
     peak, peak_position, reserved_at_peak = 0, -1, 0
     for position, event in enumerate(events):
+        if not nbytes[abs(event) - 1]:
+            continue  # it lives elsewhere
         if event < 0:
             allocator.free(blocks.pop(-event))
             continue
@@ -48,10 +53,13 @@ def replay(
         except OutOfMemory as full:
             full.position = position
             raise
+        granted[event - 1] = blocks[event].size
         if allocator.peak_allocated_bytes > peak:
             peak, peak_position = allocator.peak_allocated_bytes, position
             reserved_at_peak = allocator.reserved_bytes
-    return Reserved(peak, allocator.peak_reserved_bytes, reserved_at_peak, peak_position, allocator.retries)
+    return Reserved(
+        peak, allocator.peak_reserved_bytes, reserved_at_peak, peak_position, allocator.retries, tuple(granted)
+    )
 
 
 def smallest_capacity(events: Sequence[int], nbytes: Sequence[int], settings: Settings) -> int:
