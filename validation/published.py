@@ -90,7 +90,16 @@ def computed(row: dict[str, str]) -> tuple[Result, dict[str, str]]:
         ),
     )
     measured = float(row["measured_allocated_gib"])
-    result = Result(row["id"], estimate.ledger.peak_bytes / GIB, measured, estimate.ledger.peak_phase, estimate.seconds)
+    ledger, reserved = estimate.ledger, row["measured_reserved_gib"]
+    result = Result(
+        id=row["id"],
+        predicted_gib=ledger.peak_bytes / GIB,
+        measured_gib=measured,
+        reserved_gib=(ledger.reserved_bytes or 0) / GIB,
+        measured_reserved_gib=float(reserved) if reserved else None,
+        peak_phase=ledger.peak_phase,
+        seconds=estimate.seconds,
+    )
     return result, dict(estimate.stack)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from finefit.estimate.rehearsed import ledger_from, whole_recording
-from finefit.lower.orders import base_orders, job_orders, rehearsal_orders
+from finefit.lower.orders import base_orders, groups_of, job_orders, rehearsal_orders
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Dtype, Knobs
@@ -178,7 +178,7 @@ def _rehearse(
         answer = worker.ask("rehearse", rehearsal_orders(orders, model, knobs, machine, loop, whole=whole))
         if answer["data"] is not None:
             knobs = replace(knobs, max_length=answer["data"]["longest_tokens"])
-        recording = whole_recording(answer["recordings"], model.layers)
+        recording = whole_recording(answer["recordings"], groups_of(model, knobs))
         if recording is not None:
             notes = ("every layer was rehearsed: a few do not stand for all",) if whole else ()
             return ledger_from(recording, model, knobs, machine), answer, notes

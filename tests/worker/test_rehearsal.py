@@ -93,9 +93,10 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def rehearsed(order: dict[str, Any], layers: int | None = None) -> Recording:
+def rehearsed(order: dict[str, Any], few: list[int] | None = None) -> Recording:
+    """`few`: of how many layers, and how many of them checkpointed."""
     with contextlib.redirect_stdout(io.StringIO()):
-        return Recording.from_json(rehearse._rehearse(rehearse._at_the_same_width(order), layers)[0])
+        return Recording.from_json(rehearse._rehearse(rehearse._at_the_same_width(order), few)[0])
 
 
 def real_step(order: dict[str, Any]) -> Recording:
@@ -182,8 +183,27 @@ GPU = {
 def test_five_layers_expand_to_many_exactly(name: str) -> None:
     """A recording of 5 layers, expanded to 9, is the recording of 9: every birth and death, in order, to the byte."""
     order = merged(GPU[name], {"model": {"config": {"num_hidden_layers": 9}}})
-    whole = rehearsed(order)
-    expanded = expand(rehearsed(order, 5), rehearsed(order, 6), 9)
+    checkpointed = order["gradient_checkpointing"] == "all"
+    few, more = ([layers, layers * checkpointed] for layers in (5, 6))
+    check_expansion(rehearsed(order), expand(rehearsed(order, few), [rehearsed(order, more)], [9]))
+
+
+def test_checkpointed_and_kept_layers_expand_each_on_their_own() -> None:
+    """Five checkpointed layers and five kept ones, expanded to 7 and 8, are the recording of 15 with 7 checkpointed."""
+    order = orders(device="cuda", gradient_checkpointing=7, model={"config": {"num_hidden_layers": 15}})
+    few, *more = (rehearsed(order, few) for few in ([10, 5], [11, 6], [11, 5]))
+    check_expansion(rehearsed(order), expand(few, more, [7, 8]))
+
+
+def test_what_is_not_alike_does_not_expand() -> None:
+    """Where the sixth layer is of another kind, the expansion is refused."""
+    kinds = ["full_attention"] * 5 + ["sliding_attention"]
+    config = {"head_dim": 16, "sliding_window": 32, "num_hidden_layers": 6, "layer_types": kinds}
+    order = orders("gemma3_text", device="cuda", model={"config": config})
+    assert expand(rehearsed(order, [5, 0]), [rehearsed(order, [6, 0])], [9]) is None
+
+
+def check_expansion(whole: Recording, expanded: Recording | None) -> None:
     assert expanded is not None
     assert storages_and_events(expanded) == storages_and_events(whole)
     assert phase_peaks(expanded, CUDA_BLOCK_BYTES) == phase_peaks(whole, CUDA_BLOCK_BYTES)

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from finefit.errors import BadInput
@@ -295,6 +295,7 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.dictionaries(st.sampled_from([*KEYS, *OLD, "foo"]), SCALARS | st.lists(SCALARS, max_size=2), max_size=5))
+@example({"batch_size": None, "gradient_accumulation_steps": None})
 def test_any_mapping_is_a_job_or_bad_input(read: Read, wishes: dict[str, object]) -> None:
     """No value of any kind under any key crashes the reader, and what passes is within its limits."""
     import yaml

@@ -17,13 +17,12 @@ from .ledger import ledger_of
 from .why import Shapes
 
 
-def whole_recording(answers: Sequence[Mapping[str, Any]], layers: int) -> Recording | None:
-    """Of all layers; None where recordings of a few do not expand exactly: then every layer must be rehearsed."""
-    tapes = [Recording.from_json(answer) for answer in answers]
-    if len(tapes) == 1:
-        return tapes[0]
-    few, more = tapes
-    return expand(few, more, layers)
+def whole_recording(answers: Sequence[Mapping[str, Any]], groups: Sequence[int]) -> Recording | None:
+    """Of all layers, `groups` of them checkpointed and kept; None where recordings of a few do not expand exactly: then
+    every layer must be rehearsed.
+    """
+    few, *more = [Recording.from_json(answer) for answer in answers]
+    return expand(few, more, groups) if more else few
 
 
 def ledger_from(recording: Recording, model: Model, knobs: Knobs, machine: Machine) -> Ledger:

@@ -22,9 +22,8 @@ REHEARSED_ACCUMULATION = 2
 """Micro-batches of one optimizer step that a rehearsal goes through: the second meets the gradients of the first, and
 so do all that follow."""
 
-COLLAPSED = (5, 6)
-"""Numbers of layers: the recording of the first expands to any number, that of the second proves it
-(`finefit.tape.expand`)."""
+FEW = 5
+"""Layers of a group whose recording expands to any number (`finefit.tape.expand`)."""
 
 
 def base_orders(
@@ -100,7 +99,7 @@ def rehearsal_orders(
     whole: bool = False,
 ) -> dict[str, Any]:
     """`orders`, rehearsed: a few layers where they stand for all, every layer where they do not (`whole`)."""
-    layers = [None] if whole or not can_collapse(model, knobs) else list(COLLAPSED)
+    layers = [None] if whole or not can_collapse(model, knobs) else few_layers(model, knobs)
     flash = knobs.attn_implementation == "flash_attention_2"
     capability = (8, 0) if machine.gpu is None else machine.gpu.compute_capability
     return orders | {
@@ -117,12 +116,25 @@ def rehearsal_orders(
     }
 
 
+def groups_of(model: Model, knobs: Knobs) -> tuple[int, ...]:
+    """Layers that are alike: the first ones, checkpointed, and the others; one group where it is all or none."""
+    count = model.layers if knobs.gradient_checkpointing == "all" else min(knobs.gradient_checkpointing, model.layers)
+    return tuple(size for size in (count, model.layers - count) if size)
+
+
+def few_layers(model: Model, knobs: Knobs) -> list[list[int]]:
+    """[layers, checkpointed ones] of each rehearsal: a few of every group, then one more of each group in turn."""
+    groups = len(groups_of(model, knobs))
+    sizes = [[FEW + (group == grown) for group in range(groups)] for grown in (None, *range(groups))]
+    checkpointed = 0 if knobs.gradient_checkpointing == 0 else 1
+    return [[sum(size), size[0] * checkpointed] for size in sizes]
+
+
 def can_collapse(model: Model, knobs: Knobs) -> bool:
-    """Whether a few layers stand for all: enough of them, all of one kind, all or none checkpointed."""
+    """Whether a few layers stand for all: enough of them, all of one kind."""
     kinds = model.config.get("layer_types") or (model.config.get("text_config") or {}).get("layer_types") or []
-    partly = knobs.gradient_checkpointing not in (0, "all", model.layers)
     mixed = any(key in model.config for key in MIXED_LAYER_KEYS)
-    return model.layers > COLLAPSED[-1] and len(set(kinds)) <= 1 and not partly and not mixed
+    return min(groups_of(model, knobs)) > FEW and len(set(kinds)) <= 1 and not mixed
 
 
 MIXED_LAYER_KEYS = (

@@ -7,6 +7,8 @@ they may differ (the first layer's input is the embedding's, the last one's outp
 by its layer and its number among that layer's storages, and a run names other layers by their distance. Outside of
 sweeps only storages of the outer layers may be named, counted from their end.
 
+Where the first layers are checkpointed and the rest is not, there are two groups of five, each with its own middle.
+
 Nothing is assumed: a model is trusted only where five layers, expanded to six, equal a recording of six: the same
 births and deaths in the same order, and the same sizes but for storages of no layer, which may grow with the layers
 along a line (the list of all gradients' norms does). What does not fall into sweeps gives None.
@@ -21,7 +23,7 @@ from itertools import groupby
 from finefit.nouns.recording import Recording
 
 LAYERS = 5
-"""Of a recording that can be expanded: two at either end, and one that is repeated."""
+"""Of one group, in a recording that can be expanded: two at either end, and one that is repeated."""
 MIDDLE = 2
 
 Name = tuple[int | None, int]
@@ -39,19 +41,57 @@ class Run:
     items: tuple[Item, ...]
 
 
-def expand(few: Recording, more: Recording, layers: int) -> Recording | None:
-    """The recording of `layers` equal layers, from those of 5 and 6; None where they have no such form."""
-    assert (few.blocks, more.blocks) == (LAYERS, LAYERS + 1)
-    if layers < LAYERS:
+@dataclass(frozen=True)
+class Stretch:
+    """How many layers are added to each group, and so where each recorded layer goes."""
+
+    extra: tuple[int, ...]
+
+    @property
+    def recorded(self) -> int:
+        return LAYERS * len(self.extra)
+
+    @property
+    def layers(self) -> int:
+        return self.recorded + sum(self.extra)
+
+    def places(self, block: int) -> range:
+        """Where a recorded layer stands in the whole: many places for a middle one."""
+        group, inside = divmod(block, LAYERS)
+        start = block + sum(self.extra[:group])
+        if inside > MIDDLE:
+            start += self.extra[group]
+        return range(start, start + 1 + (self.extra[group] if inside == MIDDLE else 0))
+
+    def source(self, place: int) -> int:
+        """The recorded layer that stands at a place of the whole."""
+        return next(block for block in range(self.recorded) if place in self.places(block))
+
+
+def expand(few: Recording, more: Sequence[Recording], layers: Sequence[int]) -> Recording | None:
+    """The recording of `layers` layers in each group; None where it has no such form.
+
+    `few` has five in each; the k-th of `more` has six in the k-th group and five in the others.
+    """
+    extra = tuple(count - LAYERS for count in layers)
+    assert few.blocks == Stretch(extra).recorded
+    if min(extra) < 0:
         return None
-    expected = _expanded(few, LAYERS + 1)
+    growths = [_growth(few, one, group, len(extra)) for group, one in enumerate(more)]
+    expanded = _expanded(few, Stretch(extra))
+    if expanded is None or None in growths:
+        return None
+    return _grown(expanded, [growth for growth in growths if growth is not None], extra)
+
+
+def _growth(few: Recording, more: Recording, group: int, groups: int) -> dict[Name, int] | None:
+    """By how much storages of no layer are larger with one more layer in a group; None where more than that differs."""
+    expected = _expanded(few, Stretch(tuple(int(each == group) for each in range(groups))))
     if expected is None or _events(expected) != _events(more):
         return None
-    growth = [after - before for before, after in zip(expected.nbytes, _in_order(expected, more), strict=True)]
-    if any(growth[number] for number, block in enumerate(expected.block_of) if block is not None):
-        return None
-    expanded = _expanded(few, layers)
-    return None if expanded is None else _grown(expanded, expected, growth, layers - LAYERS)
+    before, after = storages_and_events(expected)[0], storages_and_events(more)[0]
+    growth = {name: after[name] - size for name, size in before.items() if after[name] != size}
+    return None if any(block is not None for block, _ in growth) else growth
 
 
 def storages_and_events(recording: Recording) -> tuple[dict[Name, int], list[Item]]:
@@ -66,16 +106,12 @@ def _events(recording: Recording) -> list[Item]:
     return [item for run in _runs(recording) for item in run.items]
 
 
-def _in_order(expected: Recording, recorded: Recording) -> list[int]:
-    """The sizes that were recorded, in the order of the expected storages."""
-    sizes = dict(zip(_names(recorded), recorded.nbytes, strict=True))
-    return [sizes[name] for name in _names(expected)]
-
-
-def _grown(expanded: Recording, expected: Recording, growth: list[int], extra: int) -> Recording:
-    """Storages of no layer, each as much larger as `extra` layers make it; `growth` is that of one."""
-    by_name = {name: growth[number] for number, name in enumerate(_names(expected)) if name[0] is None}
-    nbytes = [size + extra * by_name.get(name, 0) for name, size in zip(_names(expanded), expanded.nbytes, strict=True)]
+def _grown(expanded: Recording, growths: Sequence[dict[Name, int]], extra: Sequence[int]) -> Recording:
+    """Storages of no layer, each as much larger as the added layers make it."""
+    nbytes = [
+        size + sum(count * growth.get(name, 0) for growth, count in zip(growths, extra, strict=True))
+        for name, size in zip(_names(expanded), expanded.nbytes, strict=True)
+    ]
     return replace(expanded, nbytes=tuple(nbytes))
 
 
@@ -135,55 +171,43 @@ def _place(name: Name) -> tuple[int, int]:
 # Expanding
 
 
-def _expanded(recording: Recording, layers: int) -> Recording | None:
+def _expanded(recording: Recording, stretch: Stretch) -> Recording | None:
     """As it is with more layers, all sizes as recorded."""
-    runs = _with_layers(_runs(recording), layers)
-    return None if runs is None else _written(recording, runs, layers)
+    runs = _with_layers(_runs(recording), stretch)
+    return None if runs is None else _written(recording, runs, stretch)
 
 
-def _with_layers(runs: list[Run], layers: int) -> list[Run] | None:
-    """The runs with every sweep made longer; None where some run of a layer is in no sweep."""
+def _with_layers(runs: list[Run], stretch: Stretch) -> list[Run] | None:
+    """The runs with every sweep made longer; None where a middle layer's run stands outside of one."""
+    up = list(range(stretch.recorded))
     longer: list[Run] = []
     position = 0
     while position < len(runs):
-        sweep = runs[position : position + LAYERS]
-        blocks = [run.block for run in sweep]
-        if runs[position].block is None:
-            longer.append(runs[position])
+        run = runs[position]
+        sweep = runs[position : position + stretch.recorded]
+        blocks = [each.block for each in sweep]
+        if run.block is None:
+            longer.append(run)
             position += 1
-        elif blocks in (UP, DOWN):
-            longer.extend(_longer(sweep, layers))
-            position += LAYERS
-        elif runs[position].block != MIDDLE:
-            longer.append(_from_the_end(runs[position], layers))
+        elif blocks in (up, up[::-1]):
+            longer.extend(_longer(sweep, stretch))
+            position += stretch.recorded
+        elif len(places := stretch.places(run.block)) == 1 and run.block % LAYERS != MIDDLE:
+            longer.append(_moved(run, places[0]))  # of an outer layer, counted from its end
             position += 1
         else:
             return None
     return longer
 
 
-UP = list(range(LAYERS))
-DOWN = UP[::-1]
-
-
-def _longer(sweep: list[Run], layers: int) -> list[Run]:
-    extra = layers - LAYERS
+def _longer(sweep: list[Run], stretch: Stretch) -> list[Run]:
+    upwards = sweep[0].block == 0
     made = []
     for run in sweep:
         assert run.block is not None
-        if run.block == MIDDLE:
-            places = range(MIDDLE, MIDDLE + extra + 1)
-            ordered = places if sweep[0].block == 0 else reversed(places)
-            made += [_moved(run, place) for place in ordered]
-        else:
-            made.append(_moved(run, run.block if run.block < MIDDLE else run.block + extra))
+        places = stretch.places(run.block)
+        made += [_moved(run, place) for place in (places if upwards else reversed(places))]
     return made
-
-
-def _from_the_end(run: Run, layers: int) -> Run:
-    """Items of an outer layer that stand alone: not of a layer that runs, but of its storages."""
-    assert run.block is not None
-    return _moved(run, run.block if run.block < MIDDLE else run.block + layers - LAYERS)
 
 
 def _moved(run: Run, place: int) -> Run:
@@ -203,9 +227,10 @@ def _shifted(item: tuple[int, Name], shift: int) -> Item:
 # Writing
 
 
-def _written(recording: Recording, runs: Sequence[Run], layers: int) -> Recording | None:
+def _written(recording: Recording, runs: Sequence[Run], stretch: Stretch) -> Recording | None:
     """The runs as a recording; None where a storage would die that was not born."""
     originals = {name: number for number, name in enumerate(_names(recording))}
+    source_of = [stretch.source(place) for place in range(stretch.layers)]
     numbers: dict[Name, int] = {}
     sources: list[int] = []
     events: list[int] = []
@@ -217,30 +242,23 @@ def _written(recording: Recording, runs: Sequence[Run], layers: int) -> Recordin
                 continue
             sign, name = item
             if sign > 0:
-                sources.append(originals[_template(name, layers)])
+                block, number = name
+                sources.append(originals[None if block is None else source_of[block], number])
                 numbers[name] = len(sources)
             elif name not in numbers:
                 return None
             events.append(sign * numbers[name])
+    added = sum(stretch.extra)
     return Recording(
-        blocks=layers,
+        blocks=stretch.layers,
         nbytes=tuple(recording.nbytes[source] for source in sources),
         kinds=tuple(recording.kinds[source] for source in sources),
         kind_names=recording.kind_names,
         block_of=tuple(name[0] for name in numbers),
         events=tuple(events),
         marks=(*marks, (len(events), recording.marks[-1][1])),
-        parameters=recording.parameters + (layers - LAYERS) * recording.layer_parameters,
-        trainable_parameters=recording.trainable_parameters + (layers - LAYERS) * recording.layer_trainable_parameters,
+        parameters=recording.parameters + added * recording.layer_parameters,
+        trainable_parameters=recording.trainable_parameters + added * recording.layer_trainable_parameters,
         layer_parameters=recording.layer_parameters,
         layer_trainable_parameters=recording.layer_trainable_parameters,
     )
-
-
-def _template(name: Name, layers: int) -> Name:
-    """The recorded storage that this one is like."""
-    block, number = name
-    if block is None or block <= MIDDLE:
-        return name
-    extra = layers - LAYERS
-    return (max(MIDDLE, block - extra), number)

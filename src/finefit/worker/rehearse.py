@@ -44,7 +44,7 @@ def main(orders_path: str, out_path: str) -> None:
     orders = _at_the_same_width(json.loads(Path(orders_path).read_text()))
     fake_tensors_are_not_tracing()
     multi_tensor_for_fake_tensors()
-    rehearsals = [_rehearse(orders, layers) for layers in orders["rehearsal"]["layers"]]
+    rehearsals = [_rehearse(orders, few) for few in orders["rehearsal"]["layers"]]
     result = {
         "recordings": [recording for recording, _ in rehearsals],
         "data": rehearsals[0][1],
@@ -60,9 +60,11 @@ def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
     float16 becomes bfloat16 (Accelerate refuses fp16 without a GPU; both have two bytes), and the flash-attention
     package becomes torch's own flash kernel (`rules/attention.py` keeps for backward what both keep).
     """
-    model = dict(orders["model"])
+    model, quantization = dict(orders["model"]), orders["model"]["quantization"]
     if model["dtype"] == "float16":
         model["dtype"] = "bfloat16"
+    if quantization and quantization.get("bnb_4bit_compute_dtype") == "float16":
+        model["quantization"] = quantization | {"bnb_4bit_compute_dtype": "bfloat16"}
     if model["attn_implementation"] == "flash_attention_2":
         model["attn_implementation"] = "sdpa"
     trainer = dict(orders["trainer"])
@@ -71,10 +73,12 @@ def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
     return orders | {"model": model, "trainer": trainer}
 
 
-def _rehearse(orders: dict[str, Any], layers: int | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """One recording, of a model cut to `layers` layers (None: all of them), and what is known of the data."""
+def _rehearse(orders: dict[str, Any], few: list[int] | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """One recording, and what is known of the data; `few`: of how many layers, and how many of them checkpointed."""
     config = read_config(orders["model"])
-    if layers is not None:
+    checkpointed = orders["gradient_checkpointing"]
+    if few is not None:
+        layers, checkpointed = few
         keep_layers(config, layers)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"]), mode)
@@ -95,7 +99,7 @@ def _rehearse(orders: dict[str, Any], layers: int | None) -> tuple[dict[str, Any
         if orders["data"]:
             refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
             facts = keep_fullest_batch(trainer, RECORDED_STEPS)
-        checkpoint_blocks(model, _checkpointed(orders, layers), orders["peft"] is not None)
+        checkpoint_blocks(model, checkpointed, orders["peft"] is not None)
         rehearsal.enter_context(mode)
         rehearsal.enter_context(ControlFlow(mode))
         if card is not None:
@@ -115,12 +119,6 @@ def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
         "eval_strategy": "no",
         "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None},
     }
-
-
-def _checkpointed(orders: dict[str, Any], layers: int | None) -> int | str:
-    """A cut model checkpoints all or none: partly checkpointed models are rehearsed whole."""
-    count: int | str = orders["gradient_checkpointing"]
-    return "all" if layers is not None and count != 0 else count
 
 
 class FakeStage(RecordedStage):

@@ -67,6 +67,7 @@ def _job(given: Spelled, missing: Sequence[str], source: str, unsaid: Mapping[st
 
 def _multiplied(values: dict[str, Any], entries: Mapping[str, Entry]) -> dict[str, Any]:
     """Where both of its factors are known and it is not given, the global batch is their product."""
-    if GLOBAL in entries or MICRO not in values or STEPS not in values:
+    micro, steps = values.get(MICRO), values.get(STEPS)
+    if GLOBAL in entries or micro is None or steps is None:
         return values
-    return values | {GLOBAL: values[MICRO] * values[STEPS]}
+    return values | {GLOBAL: micro * steps}
