@@ -11,8 +11,8 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 
 demo: $(VENV)/.train
 	$(BIN)/finefit train examples/quickstart.yaml
-	@echo; echo "A question that it was not trained on: What does ftplib.FTP.sendcmd(cmd) do?"
-	@run=$$(ls -dt runs/quickstart-* | head -1); ask="What does ftplib.FTP.sendcmd(cmd) do?"; \
+	@run=$$(ls -dt runs/quickstart-* | head -1); ask='What happens when I call `ftplib.FTP.sendcmd(cmd)`?'; \
+	  echo; echo "A question that it was not trained on: $$ask"; \
 	  echo "before:"; $(BIN)/finefit generate $$run --base --max-new-tokens 24 --prompt "$$ask"; \
 	  echo "after:"; $(BIN)/finefit generate $$run --max-new-tokens 24 --prompt "$$ask"
 
