@@ -188,9 +188,12 @@ def test_five_layers_expand_to_many_exactly(name: str) -> None:
     check_expansion(rehearsed(order), expand(rehearsed(order, few), [rehearsed(order, more)], [9]))
 
 
-def test_checkpointed_and_kept_layers_expand_each_on_their_own() -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_checkpointed_and_kept_layers_expand_each_on_their_own(dtype: str) -> None:
     """Five checkpointed layers and five kept ones, expanded to 7 and 8, are the recording of 15 with 7 checkpointed."""
-    order = orders(device="cuda", gradient_checkpointing=7, model={"config": {"num_hidden_layers": 15}})
+    config = {"dtype": dtype, "config": {"num_hidden_layers": 15}}
+    autocast = {"bf16": dtype == "bfloat16"}
+    order = orders(device="cuda", gradient_checkpointing=7, model=config, trainer=autocast)
     few, *more = (rehearsed(order, few) for few in ([10, 5], [11, 6], [11, 5]))
     check_expansion(rehearsed(order), expand(few, more, [7, 8]))
 

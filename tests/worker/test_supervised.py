@@ -26,7 +26,7 @@ def test_a_run_from_plan_to_receipt(
 ) -> None:
     """An interrupted run is resumed to a receipt, and the worker's noise reaches the log, not the terminal."""
     monkeypatch.chdir(tmp_path)
-    told = orders(num_train_epochs=1.0, save_steps=50)
+    told = orders(num_train_epochs=8.0, save_steps=50)  # long enough to be interrupted in time
     plan = Plan(
         job=Job(model=str(model_folder), data=told["data"]["train"]),
         model=Model("tiny", {"num_hidden_layers": 2}, folder=str(model_folder)),
@@ -35,7 +35,7 @@ def test_a_run_from_plan_to_receipt(
         machine=Machine(None),
         ledger=Ledger(1_000_000, "backward", PHASES, (), 900, 100),
         data=None,
-        steps=6,
+        steps=48,
         stack={},
         notes=(),
         orders=told,
@@ -55,7 +55,7 @@ def test_a_run_from_plan_to_receipt(
     worker.train(folder.to_resume(run), heard.append)
     found = receipt.write(run)
     assert [event["resumed_from"] for event in heard if event["event"] == "started"] == [0, saved]
-    assert found.steps == 6
+    assert found.steps == 48
     assert found.measured_by == "recorder"
     assert [gap.phase for gap in found.phases] == list(PHASES)
     assert found.eval_loss_after is not None

@@ -179,19 +179,17 @@ def _expanded(recording: Recording, stretch: Stretch) -> Recording | None:
 
 def _with_layers(runs: list[Run], stretch: Stretch) -> list[Run] | None:
     """The runs with every sweep made longer; None where a middle layer's run stands outside of one."""
-    up = list(range(stretch.recorded))
     longer: list[Run] = []
     position = 0
     while position < len(runs):
         run = runs[position]
-        sweep = runs[position : position + stretch.recorded]
-        blocks = [each.block for each in sweep]
+        sweep = _sweep_at(runs, position, stretch)
         if run.block is None:
             longer.append(run)
             position += 1
-        elif blocks in (up, up[::-1]):
+        elif sweep:
             longer.extend(_longer(sweep, stretch))
-            position += stretch.recorded
+            position += len(sweep)
         elif len(places := stretch.places(run.block)) == 1 and run.block % LAYERS != MIDDLE:
             longer.append(_moved(run, places[0]))  # of an outer layer, counted from its end
             position += 1
@@ -200,8 +198,18 @@ def _with_layers(runs: list[Run], stretch: Stretch) -> list[Run] | None:
     return longer
 
 
+def _sweep_at(runs: list[Run], position: int, stretch: Stretch) -> list[Run]:
+    """The runs from here that go through all layers, or those of one group, up or down; empty where none do."""
+    groups = [range(start, start + LAYERS) for start in range(0, stretch.recorded, LAYERS)]
+    for layers in (range(stretch.recorded), *groups):
+        sweep = runs[position : position + len(layers)]
+        if [run.block for run in sweep] in (list(layers), list(reversed(layers))):
+            return sweep
+    return []
+
+
 def _longer(sweep: list[Run], stretch: Stretch) -> list[Run]:
-    upwards = sweep[0].block == 0
+    upwards = sweep[0].block == min(run.block for run in sweep if run.block is not None)
     made = []
     for run in sweep:
         assert run.block is not None

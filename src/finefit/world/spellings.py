@@ -155,8 +155,8 @@ def _today(entry: Entry) -> Entry | None:
 
 def _says_more(one: Entry, other: Entry) -> bool:
     """`use_lora` and `use_4bit` together mean adapters beside quantised weights."""
-    values = {one.value, other.value}
-    return "lora" in values and bool(values & set(QUANTIZED))
+    values = [one.value, other.value]
+    return "lora" in values and any(value in QUANTIZED for value in values)
 
 
 def _truth(value: Any) -> Any:
