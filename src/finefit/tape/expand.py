@@ -190,8 +190,8 @@ def _with_layers(runs: list[Run], stretch: Stretch) -> list[Run] | None:
         elif sweep:
             longer.extend(_longer(sweep, stretch))
             position += len(sweep)
-        elif len(places := stretch.places(run.block)) == 1 and run.block % LAYERS != MIDDLE:
-            longer.append(_moved(run, places[0]))  # of an outer layer, counted from its end
+        elif run.block % LAYERS != MIDDLE:
+            longer.append(_moved(run, stretch.places(run.block)[0]))  # of an outer layer, counted from its end
             position += 1
         else:
             return None

@@ -51,22 +51,21 @@ def broken_rules(job: Job, entries: Mapping[str, Entry], wrong: frozenset[str]) 
     return problems + [problem for rule in RULES for problem in rule(given)]
 
 
-def adapter_keys_need_an_adapter(given: Given) -> Iterator[Problem]:
-    if given.job.method != "full" or "method" in given.wrong:
-        return
-    for key, entry in given.entries.items():
-        if key.startswith("lora_"):
-            why = f"{given.where('method')} is full: there is no adapter"
-            yield Problem("means nothing here", where=entry.where, why=why, hint="method lora, or leave it out")
+METHODS_OF_KEYS = {
+    "lora_": (("lora", "qlora4", "qlora8"), "there is no adapter", "method lora"),
+    "bnb_4bit_": (("qlora4",), "no weights in 4 bits", "method qlora4"),
+}
+"""By how a key begins: the methods that it is for, why it means nothing beside another, and what to try."""
 
 
-def quantization_keys_need_four_bits(given: Given) -> Iterator[Problem]:
-    if given.job.method == "qlora4" or "method" in given.wrong:
+def keys_suit_the_method(given: Given) -> Iterator[Problem]:
+    if "method" in given.wrong:
         return
     for key, entry in given.entries.items():
-        if key.startswith("bnb_4bit_"):
-            why = f"{given.where('method')} is {given.job.method}: no weights in 4 bits"
-            yield Problem("means nothing here", where=entry.where, why=why, hint="method qlora4, or leave it out")
+        for start, (methods, why, hint) in METHODS_OF_KEYS.items():
+            if key.startswith(start) and given.job.method not in methods:
+                reason = f"{given.where('method')} is {given.job.method}: {why}"
+                yield Problem("means nothing here", where=entry.where, why=reason, hint=f"{hint}, or leave it out")
 
 
 def batches_multiply(given: Given) -> Iterator[Problem]:
@@ -153,8 +152,7 @@ def model_folder_is_one(given: Given) -> Iterator[Problem]:
 RULES: tuple[Rule, ...] = (
     files_are_there,
     model_folder_is_one,
-    adapter_keys_need_an_adapter,
-    quantization_keys_need_four_bits,
+    keys_suit_the_method,
     batches_multiply,
     half_precision_needs_a_gpu,
     flash_attention_needs_ampere,
