@@ -71,3 +71,10 @@ def test_full_fine_tuning_in_pure_bfloat16_takes_ten_bytes_a_parameter() -> None
     assert memory["allocated_bytes"] / GIB == pytest.approx(67.459, rel=0.001)
     assert memory["allocated_bytes"] / parameters == pytest.approx(10, rel=0.01)
     assert memory["phases"]["resident"] / parameters == pytest.approx(6, rel=0.01)
+
+
+def test_a_vision_model_says_what_is_left_out() -> None:
+    """The figures of Qwen2-VL are for text alone, and the answer says so."""
+    answer = estimate("Qwen/Qwen2-VL-2B-Instruct", "--gpu", "RTX4090", "--max-length", "512")
+    assert any("text alone" in note for note in answer["notes"])
+    assert answer["model"]["parameters"] > 2_208_985_600

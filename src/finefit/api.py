@@ -55,7 +55,9 @@ def estimate(
     ledger, answer, more = _rehearse(orders, found, knobs, machine, loop, say)
     seconds = time.perf_counter() - started
     stack = answer["stack"]
-    return Estimate(found, method, knobs, machine, ledger, "rehearsal", stack, (*notes, *more), seconds)
+    return Estimate(
+        found, method, knobs, machine, ledger, "rehearsal", stack, (*notes, *_left_out(found), *more), seconds
+    )
 
 
 def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer) -> Receipt:
@@ -184,6 +186,13 @@ def _rehearse(
             return ledger_from(recording, model, knobs, machine), answer, notes
         say("a few layers do not stand for all here: rehearsing every layer")
     raise AssertionError("a rehearsal of every layer always has a ledger")
+
+
+def _left_out(model: Model) -> tuple[str, ...]:
+    """What the model has and the figures do not."""
+    if "vision_config" not in model.config:
+        return ()
+    return ("computed for text alone: the weights of the vision tower are counted, its images are not modelled yet",)
 
 
 def _machine_or_reference(gpu: str) -> tuple[Machine, tuple[str, ...]]:
