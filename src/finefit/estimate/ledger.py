@@ -7,7 +7,7 @@ from dataclasses import replace
 from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.recording import Recording
 from finefit.tape.allocator import Reserved
-from finefit.tape.peaks import CUDA_BLOCK_BYTES, Held, Kind, held_at, moments
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, Held, Kind, by_phase, held_at, moments
 
 from .why import Shapes, describe
 
@@ -21,13 +21,10 @@ def ledger_of(recording: Recording, shapes: Shapes, served: Reserved | None) -> 
     found = moments(granted)
     segment, highest = max(found, key=lambda pair: pair[1].nbytes)
     round_to = 1 if served is None else CUDA_BLOCK_BYTES
-    phases: dict[str, int] = {}
-    for part, moment in found:
-        phases[part.phase] = max(phases.get(part.phase, 0), moment.nbytes)
     return Ledger(
         peak_bytes=highest.nbytes,
         peak_phase=segment.phase,
-        phases=phases,
+        phases=by_phase(found),
         lines=_with_rests(_lines(held_at(recording, highest.position, round_to), shapes), highest.nbytes),
         reserved_bytes=None if served is None else served.peak_reserved_bytes,
         parameters=recording.parameters,

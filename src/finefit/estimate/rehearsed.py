@@ -32,7 +32,6 @@ def ledger_from(recording: Recording, model: Model, knobs: Knobs, machine: Machi
         trainable_parameters=recording.trainable_parameters,
         micro_batch=knobs.per_device_train_batch_size,
         length=knobs.max_length,
-        layers=recording.blocks,
         hidden=model.hidden_size,
         vocabulary=text.get("vocab_size", model.config.get("vocab_size")),
         weight_dtype=knobs.dtype,

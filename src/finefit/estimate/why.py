@@ -16,7 +16,6 @@ class Shapes:
     trainable_parameters: int
     micro_batch: int
     length: int
-    layers: int
     hidden: int | None
     vocabulary: int | None
     weight_dtype: str

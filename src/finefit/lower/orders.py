@@ -10,6 +10,7 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
+from finefit.tape.expand import LAYERS
 
 LEARNING_RATE = {Full: 1e-5, LoRA: 1e-4, QLoRA: 1e-4}
 """Where a job names none. Derived from the defaults that popular recipes agree on."""
@@ -21,9 +22,6 @@ and is not restored when a run is resumed."""
 REHEARSED_ACCUMULATION = 2
 """Micro-batches of one optimizer step that a rehearsal goes through: the second meets the gradients of the first, and
 so do all that follow."""
-
-FEW = 5
-"""Layers of a group whose recording expands to any number (`finefit.tape.expand`)."""
 
 
 def base_orders(
@@ -125,7 +123,7 @@ def groups_of(model: Model, knobs: Knobs) -> tuple[int, ...]:
 def few_layers(model: Model, knobs: Knobs) -> list[list[int]]:
     """[layers, checkpointed ones] of each rehearsal: a few of every group, then one more of each group in turn."""
     groups = len(groups_of(model, knobs))
-    sizes = [[FEW + (group == grown) for group in range(groups)] for grown in (None, *range(groups))]
+    sizes = [[LAYERS + (group == grown) for group in range(groups)] for grown in (None, *range(groups))]
     checkpointed = 0 if knobs.gradient_checkpointing == 0 else 1
     return [[sum(size), size[0] * checkpointed] for size in sizes]
 
@@ -134,7 +132,7 @@ def can_collapse(model: Model, knobs: Knobs) -> bool:
     """Whether a few layers stand for all: enough of them, all of one kind."""
     kinds = model.config.get("layer_types") or (model.config.get("text_config") or {}).get("layer_types") or []
     mixed = any(key in model.config for key in MIXED_LAYER_KEYS)
-    return min(groups_of(model, knobs)) > FEW and len(set(kinds)) <= 1 and not mixed
+    return min(groups_of(model, knobs)) > LAYERS and len(set(kinds)) <= 1 and not mixed
 
 
 MIXED_LAYER_KEYS = (

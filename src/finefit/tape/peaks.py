@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from finefit.nouns.recording import Recording
@@ -65,10 +65,16 @@ def moments(recording: Recording, round_to: int = 1) -> list[tuple[Segment, Mome
 
 def phase_peaks(recording: Recording, round_to: int = 1) -> dict[str, int]:
     """The highest bytes alive in each phase over all recorded steps, and over everything as `peak`."""
-    peaks: dict[str, int] = {}
-    for segment, moment in moments(recording, round_to):
-        peaks[segment.phase] = max(peaks.get(segment.phase, 0), moment.nbytes)
+    peaks = by_phase(moments(recording, round_to))
     return {**peaks, "peak": max(peaks.values())}
+
+
+def by_phase(found: Iterable[tuple[Segment, Moment]]) -> dict[str, int]:
+    """The highest bytes alive in each phase, from the fullest moments of all segments."""
+    peaks: dict[str, int] = {}
+    for segment, moment in found:
+        peaks[segment.phase] = max(peaks.get(segment.phase, 0), moment.nbytes)
+    return peaks
 
 
 Kind = tuple[str, str, str, str]
