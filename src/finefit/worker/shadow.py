@@ -48,8 +48,10 @@ def shadow_of(tensor: torch.Tensor) -> torch.Tensor | None:
     return getattr(tensor, "_shadow", None)
 
 
-def with_shadow(real: torch.Tensor, mode: FakeTensorMode) -> torch.Tensor:
-    """A fake tensor of `real`'s shape, strides and dtype that remembers `real`."""
+def with_shadow(real: Any, mode: FakeTensorMode) -> Any:
+    """A fake tensor of `real`'s shape, strides and dtype that remembers `real`; what is no tensor stays as it is."""
+    if not isinstance(real, torch.Tensor):
+        return real
     with mode:
         fake = torch.empty_strided(real.size(), real.stride(), dtype=real.dtype, device="cpu")
     return _bind(fake, real)
@@ -113,6 +115,8 @@ class ControlFlow(TorchDispatchMode):
 
 def _compute(func: Any, args: Any, kwargs: Any) -> Any:
     """The real result of an operation on control tensors, or None where some input has no real value."""
+    if any(isinstance(value, FakeTensor) and shadow_of(value) is None for value in args):
+        return None
     flat, _ = tree_flatten((args, kwargs))
     fakes = [value for value in flat if isinstance(value, FakeTensor)]
     if fakes:
