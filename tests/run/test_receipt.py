@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -99,6 +99,15 @@ def test_a_gpu_is_measured_over_all_processes(make_plan: MakePlan) -> None:
     found = made(make_plan(on_gpu=True), [*measured, *history()], recording=None)
     assert {gap.phase: gap.measured_bytes for gap in found.phases} == {"load": 950, "forward": 3000}
     assert (found.peak.measured_bytes, found.measured_by, found.device_peak_bytes) == (3000, "allocator", 5000)
+
+
+def test_the_peak_is_over_what_was_measured(make_plan: MakePlan) -> None:
+    """A phase that was not measured, as the evaluation of a resumed run, is not held against the others."""
+    plan = make_plan()
+    phases = {**plan.ledger.phases, "evaluation": 9000}
+    fuller = replace(plan, ledger=replace(plan.ledger, phases=phases, peak_bytes=9000, peak_phase="evaluation"))
+    found = made(fuller, history())
+    assert (found.peak.phase, found.peak.predicted_bytes, found.peak.measured_bytes) == ("backward", 4000, 3000)
 
 
 def test_no_receipt_without_an_end_or_a_measurement(make_plan: MakePlan) -> None:

@@ -66,7 +66,7 @@ def test_each_phase_keeps_its_fullest_moment() -> None:
 
 
 def test_what_is_aside_is_not_counted() -> None:
-    """Evaluating and saving leave no trace in the phases, before training or between two steps."""
+    """Saving leaves no trace in the phases, before training or between two steps."""
     counters = TurnedCounters()
     stage = AllocatorStage(counters)
     counters.allocate(100)
@@ -80,6 +80,18 @@ def test_what_is_aside_is_not_counted() -> None:
     step(stage, counters, 10)
     assert stage.measured() == before
     assert before["phases"]["load"] == 100
+
+
+def test_evaluation_is_a_phase_of_its_own() -> None:
+    """It is aside of the phases around it, and its fullest moment counts for the run's peak."""
+    stage, counters = begun()
+    step(stage, counters, 10)
+    with stage.aside(), stage.evaluating():
+        counters.allocate(300, then=105)
+    step(stage, counters, 10)
+    measured = stage.measured()
+    assert measured["phases"]["evaluation"] == measured["peak_bytes"] == 300
+    assert measured["phases"]["resident"] == 105
 
 
 def test_the_device_number_is_unknown_until_the_driver_says() -> None:

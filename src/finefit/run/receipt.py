@@ -58,7 +58,7 @@ def receipt_of(
         method=name_of(plan.method),
         machine=plan.machine.name,
         phases=tuple(PhaseGap(phase, predicted[phase], measured[phase]) for phase in predicted if phase in measured),
-        peak=PhaseGap(plan.ledger.peak_phase, plan.ledger.peak_bytes, measured["peak"]),
+        peak=_peak(predicted, measured),
         measured_by=measured_by,
         rss_peak_bytes=max(event["rss_peak_bytes"] for event in events if "rss_peak_bytes" in event),
         device_peak_bytes=max((event["device_bytes"] or 0 for event in _allocator(events)), default=0) or None,
@@ -99,6 +99,12 @@ def _measured(events: Sequence[Event], recording: Recording | None) -> tuple[str
     if not peaks:
         raise RunFailed("the memory of this run was not measured: recording.json is missing")
     return "allocator", peaks
+
+
+def _peak(predicted: Mapping[str, int], measured: Mapping[str, int]) -> PhaseGap:
+    """Over the phases that were measured: on a processor, a resumed run no longer measures its evaluation."""
+    phase = max((phase for phase in predicted if phase in measured), key=lambda phase: predicted[phase])
+    return PhaseGap(phase, predicted[phase], measured["peak"])
 
 
 def _allocator(events: Sequence[Event]) -> list[Event]:

@@ -15,7 +15,7 @@ import torch
 
 from .stage import Stage
 
-PHASES = ("load", "forward", "backward", "optimizer", "resident")
+PHASES = ("load", "forward", "backward", "optimizer", "resident", "evaluation")
 
 
 class Counters(Protocol):
@@ -56,8 +56,15 @@ class AllocatorStage(Stage):
         self._read_device()
 
     @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        before = self._phase
+        self.phase("evaluation")
+        yield
+        self.phase(before)
+
+    @contextmanager
     def aside(self) -> Iterator[None]:
-        """What happens inside (evaluating, saving) is not part of any phase."""
+        """What happens inside (evaluating, saving) is not part of the phase around it."""
         self._close_phase()
         yield
         self._counters.release_cache()

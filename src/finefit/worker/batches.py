@@ -1,4 +1,4 @@
-"""The micro-batch at which a run is fullest, taken from the rows as the trainer tokenised them."""
+"""The batches at which a run is fullest, taken from the rows as the trainer tokenised them."""
 
 from __future__ import annotations
 
@@ -46,3 +46,10 @@ def keep_fullest_batch(trainer: Any, steps: int) -> dict[str, Any]:
         "trained_tokens": sum(label != -100 for labels in rows["labels"] for label in labels),
         "longest_line": longest + 1,
     }
+
+
+def keep_longest_held_out(trainer: Any) -> None:
+    """Leaves the trainer only the first batch that it evaluates, which is the fullest one."""
+    rows = trainer.eval_dataset
+    if rows is not None:
+        trainer.eval_dataset = rows.select(list(trainer._get_eval_sampler(rows))[: trainer.args.eval_batch_size])

@@ -2,7 +2,8 @@
 
 `Trainer.train()` itself runs: the same trainer, loss, clipping and optimizer as in a run, on tensors that have shapes
 but no memory. Data is real where a job has it (tokenised by TRL as in the run), else rows of the asked length, every
-token trained. For a GPU, the rules in `rules/` say what it does otherwise.
+token trained. A job with held-out rows is evaluated once on the longest of them, where the run does it first with the
+optimizer's state in place. For a GPU, the rules in `rules/` say what it does otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from trl import SFTConfig
 
-from .batches import keep_fullest_batch, refuse_long_rows
+from .batches import keep_fullest_batch, keep_longest_held_out, refuse_long_rows
 from .bends.foreach import multi_tensor_for_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config
@@ -84,13 +85,15 @@ def _rehearse(orders: dict[str, Any], few: list[int] | None) -> tuple[dict[str, 
     model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"]), mode)
     card = _card(orders)
     recorder = Recorder(workspaces(card) if card else ())
+    stage = FakeStage(recorder, mode, on_gpu=card is not None)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as rehearsal:
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=scratch, **_arguments(orders)),
             train_dataset=_dataset(orders),
+            eval_dataset=_held_out(orders),
             processing_class=_tokenizer(orders),
-            stage=FakeStage(recorder, mode, on_gpu=card is not None),
+            stage=stage,
             loss=orders["loss"],
             hold_outputs=orders["rehearsal"]["hold_outputs"],
         )
@@ -99,24 +102,27 @@ def _rehearse(orders: dict[str, Any], few: list[int] | None) -> tuple[dict[str, 
         if orders["data"]:
             refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
             facts = keep_fullest_batch(trainer, RECORDED_STEPS)
+        keep_longest_held_out(trainer)
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None)
         rehearsal.enter_context(mode)
         rehearsal.enter_context(ControlFlow(mode))
         if card is not None:
             rehearsal.enter_context(of_a_gpu(card))
         trainer.train()
+        if trainer.eval_dataset is not None and not stage.evaluated:
+            trainer.evaluate()  # a run that is not evaluated on its way is so at its end
     return recording_json(recorder, model), facts
 
 
 def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
-    """The run's own trainer arguments, but for what a rehearsal must not do: log, save, evaluate, go on."""
+    """The run's own trainer arguments, but for what a rehearsal must not do: log, save, go on."""
     return orders["trainer"] | {
         "max_steps": RECORDED_STEPS,
         "gradient_accumulation_steps": orders["rehearsal"]["accumulation"],
         "use_cpu": True,
         "logging_strategy": "no",
         "save_strategy": "no",
-        "eval_strategy": "no",
+        "eval_steps": RECORDED_STEPS,
         "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None},
     }
 
@@ -147,6 +153,11 @@ class FakeStage(RecordedStage):
             items = None if items is None else with_shadow(items, self._mode)
         return super().batches(batches, items)
 
+    def held_out(self, batch: dict[str, Any]) -> dict[str, Any]:
+        with _disable_current_modes():
+            batch = {key: with_shadow(value, self._mode) for key, value in batch.items()}
+        return super().held_out(batch)
+
 
 def _card(orders: dict[str, Any]) -> Card | None:
     if orders["device"] == "cpu":
@@ -158,9 +169,22 @@ def _card(orders: dict[str, Any]) -> Card | None:
 def _dataset(orders: dict[str, Any]) -> Dataset:
     if orders["data"]:
         return conversations(orders["data"]["train"])
-    length, batch = orders["rehearsal"]["length"], orders["trainer"]["per_device_train_batch_size"]
-    row = {"input_ids": [1] * length, "labels": [1] * length}
-    return Dataset.from_list([row] * (batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS))
+    batch = orders["trainer"]["per_device_train_batch_size"]
+    return _rows(orders, batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS)
+
+
+def _held_out(orders: dict[str, Any]) -> Dataset | None:
+    """None where nothing is evaluated."""
+    if orders["data"]:
+        return conversations(orders["data"]["eval"]) if orders["data"]["eval"] else None
+    if not orders["rehearsal"].get("evaluation"):
+        return None
+    return _rows(orders, orders["trainer"]["per_device_eval_batch_size"])
+
+
+def _rows(orders: dict[str, Any], count: int) -> Dataset:
+    length = orders["rehearsal"]["length"]
+    return Dataset.from_list([{"input_ids": [1] * length, "labels": [1] * length}] * count)
 
 
 def _tokenizer(orders: dict[str, Any]) -> Any:

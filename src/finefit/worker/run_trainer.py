@@ -65,14 +65,8 @@ class RunTrainer(Trainer):
     def held_out(self, when: str, check: Callable[[], None] = lambda: None) -> float:
         """The mean loss of all trained tokens of the held-out rows; `check` may end it between two batches."""
         started = time.perf_counter()
-        total, tokens = 0.0, 0
-        self.model.eval()
-        with self.aside(), torch.no_grad(), self.accelerator.autocast():
-            for batch in self.get_eval_dataloader():
-                check()
-                outputs = self.model(**self._prepare_inputs(batch), use_cache=False, fused_lm_head=True)
-                total -= outputs.log_probs.sum(dtype=torch.float64).item()
-                tokens += int(outputs.label_mask.sum())
+        with self.aside():
+            total, tokens = self.held_out_loss(check)
         loss = total / max(tokens, 1)
         seconds = time.perf_counter() - started
         self.events.write("eval", when=when, step=self.state.global_step, loss=loss, tokens=tokens, seconds=seconds)
@@ -152,6 +146,11 @@ class RunCallback(TrainerCallback):
             control.should_save = True
             control.should_log = True
             control.should_evaluate = False  # after training, all is evaluated once more
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._measured:
+            with self._progress.paused():
+                self.on_measured()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if "loss" not in logs:

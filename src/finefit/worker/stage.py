@@ -1,11 +1,14 @@
 """What watches a training run from inside: the phases of a step, and the memory of each.
 
-A `Stage` is told when a step begins, when forward, backward and optimizer start, and which batch came. `RecordedStage`
-writes births and deaths down (in a rehearsal, and in one real step on a processor); a plain `Stage` does nothing.
+A `Stage` is told when a step begins, when forward, backward and optimizer start, which batch came, and when held-out
+rows are evaluated. `RecordedStage` writes births and deaths down (in a rehearsal, and in one real step and one real
+evaluation on a processor); a plain `Stage` does nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,30 +48,40 @@ class Stage:
     def end_step(self, trainer: Any) -> None:
         """An optimizer step is done and its gradients are gone."""
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """All that happens inside is evaluation."""
+        yield
+
+    def held_out(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch to evaluate on; the fullest one comes first."""
+        return batch
+
     def close(self) -> None:
         """Training is over, or failed."""
 
 
 class RecordedStage(Stage):
-    """Records births and deaths during the first `RECORDED_STEPS` optimizer steps."""
+    """Records births and deaths during the first `RECORDED_STEPS` optimizer steps, and of the first batch that is
+    evaluated after them: what is held beside it no longer grows.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.step = 0
         self.micro = -1
+        self.evaluated = False
         self._open = False
+        self._model: Any = None
         self._names: ModuleNames | None = None
         self._hooks: list[Any] = []
 
     def begin(self, trainer: Any) -> None:
-        model = trainer.model
+        self._model = trainer.model
         self._label("load")
-        self._adopt(model)
-        self._names = ModuleNames(self.recorder, model)
-        self._watch_blocks(blocks_of(model))
-        self._trained = [p for p in model.parameters() if p.requires_grad]
-        self.recorder.__enter__()
-        self._open = True
+        self._adopt(self._model)
+        self._trained = [p for p in self._model.parameters() if p.requires_grad]
+        self._start()
 
     def batches(self, batches: list[dict[str, Any]], items: Any) -> tuple[list[dict[str, Any]], Any]:
         if self._open:
@@ -99,6 +112,35 @@ class RecordedStage(Stage):
         if self.step == RECORDED_STEPS:
             self.close()
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        if self._open or self.evaluated or self.step < RECORDED_STEPS:
+            yield
+            return
+        self.recorder.marks.pop()  # `end`: what died since belongs to the time between
+        self.micro = 0
+        self._label("evaluation")
+        self._start()
+        try:
+            yield
+        finally:
+            self.close()
+
+    def held_out(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if self._open and self.recorder.phase == "evaluation":
+            if self.evaluated:
+                self.close()
+            else:
+                self.evaluated = True
+                self.recorder.adopt([value for value in batch.values() if isinstance(value, torch.Tensor)], "batch")
+        return batch
+
+    def _start(self) -> None:
+        self._names = ModuleNames(self.recorder, self._model)
+        self._watch_blocks(blocks_of(self._model))
+        self.recorder.__enter__()
+        self._open = True
+
     def close(self) -> None:
         if not self._open:
             return
@@ -107,6 +149,7 @@ class RecordedStage(Stage):
         self.recorder.mark("end")
         for hook in self._hooks:
             hook.remove()
+        self._hooks.clear()
         if self._names is not None:
             self._names.remove()
 
@@ -131,17 +174,20 @@ class RecordedStage(Stage):
         self.recorder.mark(f"{self.step}/{max(self.micro, 0)}/{name}{place}")
 
     def _watch_blocks(self, blocks: list[Any]) -> None:
-        """Marks where each repeated layer starts, forward and backward."""
+        """Marks where each repeated layer starts, forward, backward and evaluated."""
         last = len(blocks) - 1
 
         def before(index: int, block: Any, args: tuple[Any, ...]) -> None:
-            if self.recorder.phase != "forward":
+            phase = self.recorder.phase
+            if phase not in ("forward", "evaluation"):
                 return  # recomputed in backward
-            self._label("forward", index)
-            if block.gradient_checkpointing and args:
+            self._label(phase, index)
+            if phase == "forward" and block.gradient_checkpointing and args:
                 self.recorder.classify([args[0]], "checkpoint")
 
         def after(index: int, result: Any) -> None:
+            if self.recorder.phase == "evaluation" and index == last:
+                self._label("evaluation")
             if self.recorder.phase != "forward":
                 return
             hidden = result[0] if isinstance(result, tuple) else result

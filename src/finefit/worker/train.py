@@ -85,6 +85,7 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
     stop.check()
     if trainer.eval_dataset is not None:
         trainer.held_out("after", stop.check)
+        measure.write(trainer)
     nbytes = save(trainer.model, trainer.processing_class, run / "adapter")
     events.write("saved", path="adapter", bytes=nbytes)
     batch = rows_to_check(trainer)
@@ -181,9 +182,13 @@ def _measure(run: Path, device: str, events: Events, measured_already: bool) -> 
     if measured_already:  # only the first steps have the longest row
         return Measure(Stage(), nullcontext, resident_memory, lambda _: None)
     stage = RecordedStage(Recorder())
+    written: list[tuple[int, str]] = []
 
     def write(trainer: RunTrainer) -> None:
         stage.close()
+        if written == stage.recorder.marks:
+            return
+        written[:] = stage.recorder.marks
         partial = run / ".partial-recording.json"
         partial.write_text(json.dumps(recording_json(stage.recorder, trainer.model)))
         partial.rename(run / "recording.json")

@@ -1,8 +1,10 @@
-"""TRL's SFT trainer, with the stage told of every phase and the longest rows tried first."""
+"""TRL's SFT trainer, with the stage told of every phase, the longest rows tried first, and an evaluation that builds no
+logits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -59,6 +61,30 @@ class Trainer(SFTTrainer):
         )
         return loss
 
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
+        """Called by `train()` every `eval_steps`."""
+        total, tokens = self.held_out_loss()
+        return {"eval_loss": total / max(tokens, 1)}
+
+    def held_out_loss(self, check: Callable[[], None] = lambda: None) -> tuple[float, int]:
+        """The loss of all trained tokens of the held-out rows, summed, and their number, however rows are batched.
+
+        TRL's fused head, whatever the training's loss is: nobody asks for the logits, so none are built or gathered.
+        `check` may end it between two batches.
+        """
+        total, tokens = 0.0, 0
+        self.model.eval()
+        with self.stage.evaluating(), torch.no_grad(), self.accelerator.autocast():
+            for batch in _loaded(self.get_eval_dataloader()):
+                check()
+                loss, count = self._loss_of(self.stage.held_out(self._prepare_inputs(batch)))
+                total, tokens = total + loss, tokens + count
+        return total, tokens
+
+    def _loss_of(self, batch: dict[str, Any]) -> tuple[float, int]:
+        outputs = self.model(**batch, use_cache=False, fused_lm_head=True)
+        return -outputs.log_probs.sum(dtype=torch.float64).item(), int(outputs.label_mask.sum())
+
     def end_step(self) -> None:
         if self.hold_outputs == "step":
             self._outputs = None
@@ -72,6 +98,22 @@ class Trainer(SFTTrainer):
             self.args.gradient_accumulation_steps,
             self.args.seed,
         )
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> list[int]:
+        """Longest first: rows of like length share a batch, and the fullest batch comes at once."""
+        lengths = [len(ids) for ids in eval_dataset["input_ids"]]
+        return sorted(range(len(lengths)), key=lambda row: -lengths[row])
+
+
+def _loaded(batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Loaded for real, also in a rehearsal."""
+    with _disable_current_modes():
+        loader = iter(batches)
+        batch = next(loader, None)
+    while batch is not None:
+        yield batch
+        with _disable_current_modes():
+            batch = next(loader, None)
 
 
 class LongestFirst(Sampler[int]):
