@@ -1,4 +1,4 @@
-"""The worker as a process: `python -m finefit.worker train RUN`, or `rehearse|generate ORDERS OUT`.
+"""The worker as a process: `python -m finefit.worker train RUN`, or `rehearse|measure|generate ORDERS OUT`.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
 the input, or why it `failed`; a run says so in its events. All other words go to stderr. torch is imported only after
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["train", run]:
             return _train(Path(run))
-        case ["rehearse" | "generate" as verb, orders, out]:
+        case ["rehearse" | "measure" | "generate" as verb, orders, out]:
             return _answer(verb, orders, out)
         case _:
             print(__doc__, file=sys.stderr)
@@ -67,6 +67,8 @@ def _answer(verb: str, orders: str, out: str) -> int:
     try:
         if verb == "rehearse":
             from .rehearse import main as answer
+        elif verb == "measure":
+            from .measure import main as answer
         else:
             from .generate import main as answer
         answer(orders, out)

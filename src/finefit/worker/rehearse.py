@@ -149,14 +149,21 @@ class FakeStage(RecordedStage):
 
     def batches(self, batches: list[dict[str, Any]], items: Any) -> tuple[list[dict[str, Any]], Any]:
         with _disable_current_modes():
-            batches = [{key: with_shadow(value, self._mode) for key, value in batch.items()} for batch in batches]
+            batches = [self._faked(batch) for batch in batches]
             items = None if items is None else with_shadow(items, self._mode)
         return super().batches(batches, items)
 
     def held_out(self, batch: dict[str, Any]) -> dict[str, Any]:
         with _disable_current_modes():
-            batch = {key: with_shadow(value, self._mode) for key, value in batch.items()}
+            batch = self._faked(batch)
         return super().held_out(batch)
+
+    def _faked(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A GPU is sent a copy of every entry; on the processor two entries may be one tensor."""
+        if self._on_gpu:
+            return {key: with_shadow(value, self._mode) for key, value in batch.items()}
+        fakes = {id(value): with_shadow(value, self._mode) for value in batch.values()}
+        return {key: fakes[id(value)] for key, value in batch.items()}
 
 
 def _card(orders: dict[str, Any]) -> Card | None:
