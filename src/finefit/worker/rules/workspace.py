@@ -6,22 +6,19 @@ from typing import Any
 
 import torch
 
+from finefit.catalog.kernels import cublas_workspace_bytes
+
 from ..recorder import Recorder
 
 aten = torch.ops.aten
 MATMULS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default, aten.mm.out}
-
-CUBLAS_BYTES = {9: 32 << 20, 10: 32 << 20}
-"""By major compute capability. Source: `_getWorkspace` defaults in aten/src/ATen/cuda/CublasHandlePool.cpp."""
-CUBLAS_BYTES_BEFORE_HOPPER = 8_519_680
-"""`:4096:2:16:8`: two blocks of 4096 KiB and eight of 16 KiB. Same source."""
 
 
 class CublasWorkspace:
     """cuBLAS holds one workspace per thread that multiplies: the forward's and the backward's. Never given back."""
 
     def __init__(self, compute_capability: tuple[int, int]) -> None:
-        self.nbytes = CUBLAS_BYTES.get(compute_capability[0], CUBLAS_BYTES_BEFORE_HOPPER)
+        self.nbytes = cublas_workspace_bytes(compute_capability)
         self._threads: set[bool] = set()
 
     def __call__(self, recorder: Recorder, func: Any, args: tuple[Any, ...], result: Any) -> None:
