@@ -19,6 +19,7 @@ class Row:
     aliases: tuple[str, ...]
     file: str
     parameters: int
+    # as transformers builds it, tied weights once; models.csv says who publishes it, or why a published figure differs
 
     @property
     def words(self) -> Iterator[str]:
