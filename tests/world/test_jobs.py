@@ -106,6 +106,8 @@ BAD = [
     ("gpu: T4\nattn_implementation: flash_attention_2", "4: attn_implementation", "Tesla T4 is older"),
     ("method: full\ngpu: T4\ndtype: float16\nmixed_precision: fp16", "6: mixed_precision", "cannot be unscaled"),
     ("eval_steps: 5", "3: eval_steps", "no rows to evaluate on"),
+    ("use_liger_kernel: true\ngpu: cpu", "3: use_liger_kernel", "needs a GPU"),
+    ("loss: liger\ngpu: A100-80GB", "3: loss", "comes with liger's kernels"),
     ("a: [1\n", "4", "not YAML"),
     ("lora_r: 8\n\tseed: 3", "4", "not YAML"),
     ("seed: !!python/object:os.system x", "3", "not YAML"),

@@ -50,7 +50,10 @@ def command(
     mixed_precision: Annotated[Text, _option("no|bf16|fp16", "Autocast. [by the GPU]")] = None,
     optim: Annotated[Text, _option("NAME", "transformers' name. [adamw_torch_fused]")] = None,
     attn_implementation: Annotated[Text, _option("eager|sdpa|flash_attention_2", "Attention. [sdpa]")] = None,
-    loss: Annotated[Text, _option("full|fused", "Whole logits, or TRL's fused head. [fused]")] = None,
+    loss: Annotated[Text, _option("full|fused|liger", "Whole logits, TRL's fused head, or Liger's. [fused]")] = None,
+    use_liger_kernel: Annotated[
+        bool, typer.Option("--use-liger-kernel", help="Liger's kernels in every layer; needs liger-kernel.")
+    ] = False,
     gpu: Annotated[Text, _option("NAME", "Like RTX4090 or H100-80GB; cpu; auto: this machine. [auto]")] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code of the model's folder.")

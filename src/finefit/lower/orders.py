@@ -45,6 +45,7 @@ def base_orders(
             "per_device_train_batch_size": knobs.per_device_train_batch_size,
             "gradient_accumulation_steps": knobs.gradient_accumulation_steps,
             "optim": knobs.optim,
+            "use_liger_kernel": knobs.use_liger_kernel,
             "bf16": knobs.mixed_precision == "bf16",
             "fp16": knobs.mixed_precision == "fp16",
             "use_cpu": machine.is_cpu,

@@ -63,6 +63,7 @@ class Job:
     optim: str | None = None
     attn_implementation: Attention | None = None
     loss: Loss | None = None
+    use_liger_kernel: bool = False
 
     # the run
     logging_steps: int = 1

@@ -8,7 +8,7 @@ from typing import Literal
 Dtype = Literal["bfloat16", "float16", "float32"]
 MixedPrecision = Literal["no", "bf16", "fp16"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
-Loss = Literal["full", "fused"]
+Loss = Literal["full", "fused", "liger"]
 Checkpointing = int | Literal["all"]
 """How many of the first layers are checkpointed: 0 is none."""
 
@@ -27,4 +27,7 @@ class Knobs:
     optim: str = "adamw_torch_fused"
     attn_implementation: Attention = "sdpa"
     loss: Loss = "fused"
-    # fused: TRL's head, which never builds the logits; full: whole logits, as transformers computes them
+    # fused: TRL's head, which never builds the logits; liger: Liger's, likewise; full: whole logits, as transformers
+    # computes them
+    use_liger_kernel: bool = False
+    # Liger's kernels for the rotary embedding, the norms and the MLP of every layer

@@ -27,6 +27,7 @@ def choose(job: Job, machine: Machine) -> Knobs:
         optim=job.optim or "adamw_torch_fused",
         attn_implementation=job.attn_implementation or "sdpa",
         loss=job.loss or "fused",
+        use_liger_kernel=job.use_liger_kernel,
     )
 
 

@@ -17,6 +17,7 @@ from .words import (
     checkpointing_words,
     count_words,
     gap_percent,
+    kernel_words,
     method_words,
     percent,
     verdict_words,
@@ -57,7 +58,7 @@ def show_estimate(estimate: Estimate) -> None:
                 f"{knobs.gradient_accumulation_steps} micro-batches a step",
                 "recomputed": checkpointing_words(knobs.gradient_checkpointing),
                 "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
-                "kernels": f"{knobs.attn_implementation} attention, {knobs.loss} loss, {knobs.optim}",
+                "kernels": kernel_words(knobs),
                 "computed by": f"{estimate.source}, {human_seconds(estimate.seconds)}; {_versions(estimate.stack)}",
             }
         )
@@ -75,7 +76,7 @@ def show_plan(plan: Plan, console: Console) -> None:
         f"{knobs.gradient_accumulation_steps}",
         "recomputed": checkpointing_words(knobs.gradient_checkpointing),
         "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
-        "kernels": f"{knobs.attn_implementation} attention, {knobs.loss} loss, {knobs.optim}",
+        "kernels": kernel_words(knobs),
     }
     if data is not None:
         facts["data"] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from finefit.nouns.estimate import Estimate
-from finefit.nouns.knobs import Checkpointing
+from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.receipt import PhaseGap
 from finefit.units import human_bytes
@@ -55,6 +55,11 @@ def checkpointing_words(layers: Checkpointing) -> str:
             return "the first layer"
         case _:
             return f"the first {layers} layers"
+
+
+def kernel_words(knobs: Knobs) -> str:
+    layers = ", Liger's layers" if knobs.use_liger_kernel else ""
+    return f"{knobs.attn_implementation} attention, {knobs.loss} loss{layers}, {knobs.optim}"
 
 
 def count_words(number: int) -> str:

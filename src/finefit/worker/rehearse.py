@@ -30,7 +30,7 @@ from .fake import make_fake
 from .layers import keep_layers
 from .recorder import Recorder
 from .rows import conversations
-from .rules import Card, of_a_gpu, workspaces
+from .rules import Card, liger, of_a_gpu, workspaces
 from .rules.paged import paged_state
 from .shadow import ControlFlow, with_shadow
 from .stack import versions
@@ -49,7 +49,7 @@ def main(orders_path: str, out_path: str) -> None:
     result = {
         "recordings": [recording for recording, _ in rehearsals],
         "data": rehearsals[0][1],
-        "stack": versions(),
+        "stack": versions(orders),
         "seconds": time.perf_counter() - started,
     }
     Path(out_path).write_text(json.dumps(result))
@@ -87,6 +87,8 @@ def _rehearse(orders: dict[str, Any], few: list[int] | None) -> tuple[dict[str, 
     recorder = Recorder(workspaces(card) if card else ())
     stage = FakeStage(recorder, mode, on_gpu=card is not None)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as rehearsal:
+        if card is not None and orders["trainer"].get("use_liger_kernel"):
+            rehearsal.enter_context(liger.on_a_gpu(model, card.compute_capability))
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=scratch, **_arguments(orders)),

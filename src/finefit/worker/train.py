@@ -141,7 +141,7 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         checkpointed_blocks=checkpointed,
         device=str(trainer.accelerator.device),
         threads=torch.get_num_threads(),
-        stack=versions(),
+        stack=versions(orders),
         seconds=time.perf_counter() - started,
     )
     return trainer

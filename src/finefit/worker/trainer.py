@@ -11,13 +11,15 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.data import Sampler
 from transformers import Trainer as HuggingFaceTrainer
+from transformers.integrations.liger import apply_liger_kernel
 from trl import SFTTrainer
 
 from .stage import Stage, StageCallback
 
 
 class Trainer(SFTTrainer):
-    """`loss` is `fused` (TRL's head, no logits are built) or `full` (whole logits, as transformers computes them).
+    """`loss` is `fused` (TRL's head, no logits are built), `liger` (Liger's head, likewise) or `full` (whole logits, as
+    transformers computes them).
 
     `hold_outputs` keeps the model's output, and so the logits, alive to the end of the `step`, or until the `next` one
     replaces it, as hand-written loops do that name it. Published measurements were made so; a run never is (`no`).
@@ -29,6 +31,8 @@ class Trainer(SFTTrainer):
         self.hold_outputs = hold_outputs
         self._outputs: Any = None
         callback = StageCallback(stage)
+        if loss == "liger":  # before SFTTrainer, which would leave this loss out: TRL's head wraps it
+            apply_liger_kernel(kwargs["model"], {"fused_linear_cross_entropy": True})
         super().__init__(*args, callbacks=[callback, *kwargs.pop("callbacks", [])], **kwargs)
         callback.trainer = self
 
@@ -44,16 +48,16 @@ class Trainer(SFTTrainer):
         return loss
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.loss == "full" and self.model.training:
-            # Trainer's own loss, under SFTTrainer's: the model's forward builds the logits
-            loss = self._whole_logits_loss(model, inputs | {"use_cache": False}, kwargs.get("num_items_in_batch"))
+        if self.loss != "fused" and self.model.training:
+            # Trainer's own loss, under SFTTrainer's: the model's forward computes it
+            loss = self._forward_loss(model, inputs | {"use_cache": False}, kwargs.get("num_items_in_batch"))
         else:
             loss = super().compute_loss(model, inputs, *args, **kwargs)
         if self.model.training:
             self.stage.phase("backward")
         return loss
 
-    def _whole_logits_loss(self, model: Any, inputs: Any, items: Any) -> torch.Tensor:
+    def _forward_loss(self, model: Any, inputs: Any, items: Any) -> torch.Tensor:
         if self.hold_outputs == "no":
             return HuggingFaceTrainer.compute_loss(self, model, inputs, num_items_in_batch=items)
         loss, self._outputs = HuggingFaceTrainer.compute_loss(

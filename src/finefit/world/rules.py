@@ -108,6 +108,19 @@ def flash_attention_needs_ampere(given: Given) -> Iterator[Problem]:
         yield Problem("flash_attention_2 needs an Ampere GPU or newer", where=where, why=have, hint="sdpa")
 
 
+def liger_needs_a_gpu(given: Given) -> Iterator[Problem]:
+    if given.machine is None or not given.machine.is_cpu or not given.job.use_liger_kernel:
+        return
+    why = "its kernels are written in Triton, which runs on no processor"
+    yield Problem("use_liger_kernel needs a GPU", where=given.where("use_liger_kernel"), why=why, hint="leave it out")
+
+
+def ligers_loss_comes_with_its_kernels(given: Given) -> Iterator[Problem]:
+    if given.has("loss") and given.job.loss == "liger" and not given.job.use_liger_kernel:
+        hint = "use_liger_kernel: true, or loss fused, which is TRL's"
+        yield Problem("liger's loss comes with liger's kernels", where=given.where("loss"), hint=hint)
+
+
 def scaled_gradients_need_float32(given: Given) -> Iterator[Problem]:
     job = given.job
     pinned = given.has("dtype", "mixed_precision") and job.method == "full"
@@ -156,6 +169,8 @@ RULES: tuple[Rule, ...] = (
     batches_multiply,
     half_precision_needs_a_gpu,
     flash_attention_needs_ampere,
+    liger_needs_a_gpu,
+    ligers_loss_comes_with_its_kernels,
     scaled_gradients_need_float32,
     evaluation_needs_rows,
 )

@@ -49,6 +49,7 @@ OLD = {
     "lora.lora_dropout": "lora_dropout",
     "lora.target_modules": "lora_target_modules",
     "torch_dtype": "dtype",
+    "use_liger": "use_liger_kernel",
     "out_dir": "output_dir",
 }
 
@@ -84,6 +85,7 @@ SWITCHES: dict[tuple[str, bool], tuple[str, str] | None] = {
 FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpointing", "mixed_precision")) | {
     "assistant_only_loss",
     "trust_remote_code",
+    "use_liger_kernel",
 }
 """Keys that mean true where an option gives no value."""
 

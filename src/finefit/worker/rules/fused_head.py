@@ -10,16 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import patch
 
 import trl.trainer.utils as trl_utils
 from trl.kernels import chunked_logprob
 
-
-class _SilentKernel:
-    def __getitem__(self, grid: Any) -> Any:
-        return lambda *_args, **_kwargs: None
+from .triton import SilentKernel
 
 
 @contextmanager
@@ -28,8 +24,8 @@ def on_a_gpu() -> Iterator[None]:
     with (
         patch.object(chunked_logprob, "_use_triton", lambda _device: True),
         patch.object(trl_utils, "_use_triton", lambda _device: True),
-        patch.object(chunked_logprob, "_forward_kernel", _SilentKernel()),
-        patch.object(chunked_logprob, "_backward_kernel", _SilentKernel()),
+        patch.object(chunked_logprob, "_forward_kernel", SilentKernel()),
+        patch.object(chunked_logprob, "_backward_kernel", SilentKernel()),
         patch.object(chunked_logprob, "_addmm_fp32", lambda _acc, _a, _b: None),
         patch.object(chunked_logprob, "triton", triton, create=True),
     ):

@@ -1,0 +1,194 @@
+"""Liger's own Python, rehearsed, where it is installed: `pip install --no-deps liger-kernel` is enough."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from importlib.util import find_spec
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers.models.llama import modeling_llama
+
+from finefit.errors import BadInput
+from finefit.nouns.recording import Recording
+from finefit.tape.expand import expand, storages_and_events
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
+from finefit.worker import rehearse
+from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
+from finefit.worker.bends.tracing import fake_tensors_are_not_tracing
+from finefit.worker.recorder import Recorder
+from finefit.worker.rules import liger
+
+fake_tensors_are_not_tracing()
+multi_tensor_for_fake_tensors()
+
+installed = pytest.mark.skipif(find_spec("liger_kernel") is None, reason="liger-kernel is not installed")
+
+BATCH, LENGTH, HIDDEN, WIDTH, WORDS = 2, 128, 64, 192, 4096
+AMPERE, TURING = [8, 0], [7, 5]
+LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear"}
+
+
+def orders(loss: str, lora: bool = True, capability: list[int] = AMPERE, **changes: Any) -> dict[str, Any]:
+    config = {
+        "model_type": "llama",
+        "vocab_size": WORDS,
+        "hidden_size": HIDDEN,
+        "intermediate_size": WIDTH,
+        "num_hidden_layers": changes.pop("layers", 3),
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": False,
+        "pad_token_id": 0,
+        "bos_token_id": None,
+        "eos_token_id": 0,
+    }
+    return {
+        "device": "cuda",
+        "model": {
+            "config": changes.pop("config", config),
+            "folder": None,
+            "dtype": "bfloat16",
+            "attn_implementation": "sdpa",
+            "trust_remote_code": False,
+            "quantization": None,
+            "prepare": True,
+        },
+        "peft": dict(LORA) if lora else None,
+        "adapter_dtype": None,
+        "trainer": {
+            "per_device_train_batch_size": BATCH,
+            "per_device_eval_batch_size": BATCH,
+            "gradient_accumulation_steps": 1,
+            "bf16": True,
+            "fp16": False,
+            "optim": "adamw_torch",
+            "report_to": "none",
+            "disable_tqdm": True,
+            "gradient_checkpointing": False,
+            "max_length": None,
+            "use_liger_kernel": changes.pop("kernels", True),
+        },
+        "gradient_checkpointing": "all" if lora else 0,
+        "loss": loss,
+        "data": None,
+        "rehearsal": {
+            "length": LENGTH,
+            "accumulation": 1,
+            "layers": [None],
+            "compute_capability": capability,
+            "attention_kernel": "auto",
+            "hold_outputs": "no",
+            "evaluation": True,
+        },
+    }
+
+
+def rehearsed(order: dict[str, Any], few: list[int] | None = None) -> Recording:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return Recording.from_json(rehearse._rehearse(order, few)[0])
+
+
+@installed
+@pytest.mark.parametrize("loss", ["fused", "full", "liger"])
+@pytest.mark.parametrize("lora", [True, False])
+def test_five_layers_with_ligers_kernels_expand_to_many(loss: str, lora: bool) -> None:
+    """Five layers, expanded to 9, are the recording of 9: forward, backward and evaluation."""
+    whole = rehearsed(orders(loss, lora, layers=9))
+    few, more = (rehearsed(orders(loss, lora, layers=9), [layers, layers * lora]) for layers in (5, 6))
+    expanded = expand(few, [more], [9])
+    assert expanded is not None
+    assert storages_and_events(expanded) == storages_and_events(whole)
+    assert phase_peaks(expanded, CUDA_BLOCK_BYTES) == phase_peaks(whole, CUDA_BLOCK_BYTES)
+
+
+@installed
+def test_the_kernels_of_the_layers_keep_less() -> None:
+    """Where every layer keeps what backward needs: one input a norm, and no silu beside the gate."""
+    plain, fused = (
+        phase_peaks(rehearsed(orders("full", lora=False, kernels=kernels)))["backward"] for kernels in (False, True)
+    )
+    assert fused < plain
+
+
+@installed
+def test_ligers_loss_builds_no_logits() -> None:
+    """Nothing of its size lives in training; the head has no gradient where it is frozen."""
+    whole_logits = BATCH * LENGTH * WORDS * 2
+    frozen = rehearsed(orders("liger"))
+    assert max(size for size in sizes(frozen, "1/0/loss")) < whole_logits
+    assert max(sizes(rehearsed(orders("full")), "1/0/loss")) >= whole_logits
+
+
+@installed
+@pytest.mark.parametrize(("capability", "temporaries"), [(AMPERE, 0), (TURING, 1)])
+def test_the_heads_gradient_has_a_temporary_on_old_cards_alone(capability: list[int], temporaries: int) -> None:
+    """From 8.0 on `addmm` adds to it; before, each chunk makes a float32 product of the head's size."""
+    made = sizes(rehearsed(orders("liger", lora=False, capability=capability)), "1/0/loss")
+    assert (made.count(WORDS * HIDDEN * 4) > 0) == bool(temporaries)
+
+
+def sizes(recording: Recording, label: str) -> list[int]:
+    """Of what is born under a mark."""
+    return [
+        recording.nbytes[event - 1]
+        for (start, name), (stop, _) in zip(recording.marks, recording.marks[1:], strict=False)
+        for event in recording.events[start:stop]
+        if name == label and event > 0
+    ]
+
+
+@installed
+def test_the_gated_product_writes_its_gradients_over_its_inputs() -> None:
+    """`LigerSiLUMulFunction`'s backward makes no tensor: views and nothing else."""
+    mode, recorder = FakeTensorMode(), Recorder()
+    with liger.on_a_gpu(_model(), (8, 0)), mode:
+        from liger_kernel.ops import LigerSiLUMulFunction
+
+        gate, up = (torch.empty(BATCH, LENGTH, WIDTH, requires_grad=True) for _ in range(2))
+        result = LigerSiLUMulFunction.apply(gate, up)
+        grad = torch.empty_like(result)
+        recorder.adopt([gate, up, grad], "activation")
+        with recorder:
+            torch.autograd.grad(result, [gate, up], grad)
+    assert [birth.op for birth in recorder.births] == ["adopted"] * 3
+
+
+@installed
+def test_other_models_and_later_rehearsals_are_left_alone() -> None:
+    """What Liger replaces for all models of a kind is put back."""
+    before = dict(vars(modeling_llama))
+    rehearsed(orders("fused"))
+    assert all(vars(modeling_llama)[name] is value for name, value in before.items())
+
+
+@installed
+def test_a_model_without_kernels_is_refused() -> None:
+    """Liger would train it as it is, and say so in a log alone."""
+    config = {"model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 2, "n_positions": 256, "vocab_size": 512}
+    order = orders("fused", config=config)
+    order["peft"] |= {"target_modules": ["c_attn"]}
+    with pytest.raises(BadInput, match="no kernels for gpt2"):
+        rehearsed(order)
+
+
+def test_a_missing_package_is_named() -> None:
+    """With the command that installs it."""
+    with (
+        patch.object(liger, "find_spec", lambda _: None),
+        pytest.raises(BadInput, match=r"not installed") as error,
+    ):
+        rehearsed(orders("fused"))
+    assert "finefit[liger]" in error.value.problems[0].hint
+
+
+def _model() -> Any:
+    from finefit.worker.build import empty_model, read_config
+
+    order = orders("fused")["model"]
+    return empty_model(order, read_config(order))
