@@ -20,6 +20,7 @@ from finefit.nouns.job import Job
 from finefit.nouns.ledger import Ledger
 from finefit.nouns.method import Method
 from finefit.nouns.model import Model
+from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap, Receipt
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
@@ -56,6 +57,7 @@ class Api(ModuleType):
         super().__init__("finefit.api")
         self.asked: dict[str, Any] = {}
         self.peak_bytes = 1
+        self.device_bytes = (1, 2, 3)
         self.failure: BaseException | None = None
 
     def method_of(self, job: Job) -> Method:
@@ -65,7 +67,8 @@ class Api(ModuleType):
         self._note(model=model, **how)
         machine = machine_named(self.REFERENCE_GPU if how["gpu"] == "auto" else how["gpu"])
         how["progress"]("rehearsing")
-        ledger = Ledger(self.peak_bytes, "backward", {"backward": self.peak_bytes}, (), 10, 1)
+        device = None if machine.is_cpu else Range(*self.device_bytes)
+        ledger = Ledger(self.peak_bytes, "backward", {"backward": self.peak_bytes}, (), 10, 1, device=device)
         return Estimate(
             Model(model, {}), how["method"], how["knobs"], machine, ledger, "rehearsal", {"torch": "2"}, (), 0.1
         )

@@ -96,6 +96,7 @@ def test_options_become_a_method(cli: Cli, words: str, method: object) -> None:
         ("--global-batch-size 8 --batch-size 3", ["--batch-size: 3 does not divide"]),
         ("--zero-stage 3", ["zero_stage comes in a later version"]),
         ("--optim adamw", ["unknown optimizer"]),
+        ("--gpu cpu --expandable-segments", ["--expandable-segments: means nothing here", "no caching allocator"]),
         ("--batch-size 2 --per-device-train-batch-size 2", ["given twice"]),
         ("--foo 1 --foo 2", ["--foo: given twice"]),
         ("--batch-size", ["--batch-size: needs a value"]),
@@ -108,8 +109,29 @@ def test_bad_recipes_end_with_two_and_all_their_problems(cli: Cli, words: str, f
     assert all(fragment in said.err for fragment in fragments), said.err
 
 
-def test_what_cannot_fit_ends_with_three(cli: Cli) -> None:
-    """Not fitting is an answer, with its own code."""
-    cli.api.peak_bytes = 25 * GIB
+@pytest.mark.parametrize(
+    ("device", "code", "verdict"),
+    [((20, 21, 23), 0, "fits"), ((20, 21, 25), 0, "tight"), ((23, 25, 26), 3, "no")],
+)
+def test_what_cannot_fit_ends_with_three(cli: Cli, device: tuple[int, ...], code: int, verdict: str) -> None:
+    """Not fitting is an answer, with its own code; a tight fit is one."""
+    cli.api.device_bytes = tuple(part * GIB for part in device)
     said = cli("estimate", "gpt2", "--gpu", "4090", "--json")
-    assert (said.code, json.loads(said.out)["verdict"]) == (3, "no")
+    assert (said.code, json.loads(said.out)["verdict"]) == (code, verdict)
+
+
+@pytest.mark.parametrize(
+    ("words", "on"),
+    [
+        ("", False),
+        ("--expandable-segments", True),
+        ("--no-expandable-segments", False),
+        ("--expandable_segments", True),
+    ],
+)
+def test_segments_are_torchs_unless_one_says_so(cli: Cli, words: str, on: bool) -> None:
+    """Off, as torch has it, and without a note: both switches are today's words."""
+    said = cli("estimate", "gpt2", "--gpu", "4090", "--json", *words.split())
+    assert (said.code, cli.api.asked["knobs"].expandable_segments) == (0, on)
+    assert not any("segments" in note for note in json.loads(said.out)["notes"])
+    assert json.loads(said.out)["recipe"]["expandable_segments"] is on

@@ -11,7 +11,8 @@ import pytest
 
 from finefit.errors import BadInput, RunFailed
 from finefit.nouns.plan import Plan
-from finefit.nouns.receipt import Receipt
+from finefit.nouns.range import Range
+from finefit.nouns.receipt import RangeGap, Receipt
 from finefit.nouns.recording import Recording
 from finefit.run import folder, receipt
 from finefit.run.events import kept_steps
@@ -108,6 +109,34 @@ def test_the_peak_is_over_what_was_measured(make_plan: MakePlan) -> None:
     fuller = replace(plan, ledger=replace(plan.ledger, phases=phases, peak_bytes=9000, peak_phase="evaluation"))
     found = made(fuller, history())
     assert (found.peak.phase, found.peak.predicted_bytes, found.peak.measured_bytes) == ("backward", 4000, 3000)
+
+
+def test_reserved_and_device_stand_beside_their_ranges(make_plan: MakePlan) -> None:
+    """The highest of all processes, inside or outside; nothing where it was not predicted or not measured."""
+    plan = make_plan(on_gpu=True)
+    ranges = {"reserved": Range(4000, 5000, 6000), "device": Range(4500, 5500, 6500)}
+    predicted = replace(plan, ledger=replace(plan.ledger, **ranges))
+    measured = [
+        {"event": "measured", "kind": "allocator", "phases": {"load": 900}, "peak_bytes": 3000} | more
+        for more in (
+            {"reserved_bytes": 5200, "device_bytes": None},
+            {"reserved_bytes": 5100, "device_bytes": 6600},
+        )
+    ]
+    found = made(predicted, [*measured, *history()], recording=None)
+    assert found.reserved == RangeGap(4000, 5000, 6000, 5200)
+    assert found.device == RangeGap(4500, 5500, 6500, 6600)
+    assert (found.reserved.is_inside, found.device.is_inside) == (True, False)
+    assert made(predicted, history()).reserved == RangeGap(4000, 5000, 6000, None)
+    assert made(plan, [*measured, *history()], recording=None).reserved is None
+    assert receipt.from_json(receipt.to_json(found)) == found
+
+
+def test_receipts_from_before_there_were_ranges_are_read(make_plan: MakePlan) -> None:
+    """What they lack is unknown."""
+    written = receipt.to_json(made(make_plan(), history()))
+    older = {key: value for key, value in written.items() if key not in ("reserved", "device")}
+    assert receipt.from_json(older).reserved is None
 
 
 def test_no_receipt_without_an_end_or_a_measurement(make_plan: MakePlan) -> None:

@@ -140,6 +140,24 @@ def test_a_broken_listener_leaves_no_worker_behind(run: RunFolder, scripted: Scr
         os.kill(pids[0], 0)
 
 
+def test_a_run_has_the_environment_of_its_plan(
+    run: RunFolder, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launched process itself is asked; a shell that says otherwise is told, and the rest of it stays."""
+    name = "PYTORCH_CUDA_ALLOC_CONF"
+    orders = json.loads(run.orders.read_text()) | {"environment": {name: "expandable_segments:True"}}
+    run.orders.write_text(json.dumps(orders))
+    monkeypatch.setenv(name, "max_split_size_mb:64")
+    monkeypatch.setenv("OF_THE_SHELL", "kept")
+    scripted(f"say('done', found=[os.environ['{name}'], os.environ['OF_THE_SHELL']])")
+    heard: list[Any] = []
+    worker.train(run, heard.append)
+    note, done = heard
+    assert done["found"] == ["expandable_segments:True", "kept"]
+    assert note["text"].startswith(f"{name}=max_split_size_mb:64 of this shell is not used")
+    assert os.environ[name] == "max_split_size_mb:64"
+
+
 def test_a_short_command_answers(scripted: Scripted, tmp_path: Path) -> None:
     """What is asked goes in as JSON and the answer comes out as JSON."""
     scripted("out = pathlib.Path(rest[1]); out.write_text(json.dumps({verb: json.loads(open(rest[0]).read())}))")

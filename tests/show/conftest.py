@@ -14,8 +14,12 @@ from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.method import LoRA
 from finefit.nouns.model import Model
 from finefit.nouns.plan import DataFacts, Plan
+from finefit.nouns.range import Reason, around
 from finefit.nouns.receipt import PhaseGap, Receipt
 from finefit.units import GIB, MIB
+
+LENGTHS = Reason("lengths", 0, 2 * GIB, "derived", "[/y] because")
+CONTEXT = Reason("context", GIB // 2, GIB, "guessed", "nobody knows")
 
 
 @pytest.fixture
@@ -32,6 +36,9 @@ def estimate() -> Estimate:
             lines=(Line("weights", 6 * GIB, "load", "every weight"), Line("rest", 4 * GIB, "forward", "[/x] why")),
             parameters=3_212_749_824,
             trainable_parameters=24_313_856,
+            reserved=around(11 * GIB, (LENGTHS,)),
+            device=around(12 * GIB, (LENGTHS, CONTEXT)),
+            smallest_bytes=11 * GIB,
         ),
         source="rehearsal",
         stack={"torch": "2.13.0", "trl": "1.16.0"},

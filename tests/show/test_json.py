@@ -14,7 +14,7 @@ from finefit.nouns.estimate import Estimate
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full
-from finefit.nouns.receipt import Receipt
+from finefit.nouns.receipt import RangeGap, Receipt
 from finefit.show.json import of_estimate, of_receipt, plain, write
 from finefit.units import GIB
 
@@ -30,12 +30,25 @@ def test_an_estimate_has_every_key_of_the_contract(estimate: Estimate, capsys: p
     assert data["model"].keys() == {"id", "parameters", "trainable_parameters"}
     assert data["memory"].keys() == {
         *("allocated_bytes", "reserved_bytes", "device_bytes", "low_bytes", "high_bytes"),
+        *("reserved_low_bytes", "reserved_high_bytes", "smallest_bytes", "uncertainty"),
         *("peak_phase", "phases", "lines"),
     }
+    reasons = data["memory"]["uncertainty"]
+    assert [reason.keys() for reason in reasons] == [{"what", "below_bytes", "above_bytes", "basis", "why"}] * 2
     assert [line.keys() for line in data["memory"]["lines"]] == [{"what", "bytes", "phase", "why"}] * 2
     assert data["host"].keys() == {"ram_bytes", "disk_bytes"}
     assert data["speed"].keys() == {"tokens_per_second", "step_seconds", "low", "high"}
-    assert (data["source"], data["verdict"], data["stack"]["trl"]) == ("rehearsal", None, "1.16.0")
+    assert (data["source"], data["verdict"], data["stack"]["trl"]) == ("rehearsal", "fits", "1.16.0")
+
+
+def test_three_memories_are_never_mixed(estimate: Estimate) -> None:
+    """Allocated is a number; reserved and device are ranges, each with its own ends."""
+    memory = of_estimate(estimate)["memory"]
+    assert memory["allocated_bytes"] == 10 * GIB
+    reserved = [memory[key] for key in ("reserved_low_bytes", "reserved_bytes", "reserved_high_bytes")]
+    device = [memory[key] for key in ("low_bytes", "device_bytes", "high_bytes")]
+    assert reserved == [11 * GIB, 11 * GIB, 13 * GIB]
+    assert device == [11.5 * GIB, 12 * GIB, 15 * GIB]
 
 
 def test_an_estimate_says_every_knob(estimate: Estimate) -> None:
@@ -47,21 +60,14 @@ def test_an_estimate_says_every_knob(estimate: Estimate) -> None:
 
 
 def test_numbers_that_are_not_computed_are_null_and_said(estimate: Estimate) -> None:
-    """Null with a note; never a guess, never zero."""
-    data = of_estimate(estimate)
-    unknown = ["reserved_bytes", "device_bytes", "low_bytes", "high_bytes"]
-    assert [data["memory"][key] for key in unknown] == [None] * 4
+    """Null with a note; never a guess, never zero. On a processor there is no allocator and no verdict."""
+    bare = replace(estimate.ledger, reserved=None, device=None, smallest_bytes=None)
+    data = of_estimate(replace(estimate, ledger=bare, machine=Machine(None)))
+    unknown = ["reserved_bytes", "reserved_low_bytes", "device_bytes", "low_bytes", "high_bytes", "smallest_bytes"]
+    assert [data["memory"][key] for key in unknown] == [None] * 6
+    assert (data["verdict"], data["memory"]["uncertainty"]) == (None, [])
     assert set(data["speed"].values()) | set(data["host"].values()) == {None}
-    assert any("not modelled yet" in note for note in data["notes"])
     assert any("speed" in note for note in data["notes"])
-
-
-@pytest.mark.parametrize(("peak", "verdict"), [(24 * GIB, None), (24 * GIB + 1, "no")])
-def test_only_too_many_tensors_are_a_verdict(estimate: Estimate, peak: int, verdict: str | None) -> None:
-    """`no` where the tensors alone exceed the card; on a processor nothing is said."""
-    fuller = replace(estimate, ledger=replace(estimate.ledger, peak_bytes=peak))
-    assert of_estimate(fuller)["verdict"] == verdict
-    assert of_estimate(replace(fuller, machine=Machine(None)))["verdict"] is None
 
 
 def test_a_receipt_is_json_whatever_was_measured(receipt: Receipt, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +76,9 @@ def test_a_receipt_is_json_whatever_was_measured(receipt: Receipt, capsys: pytes
     assert data["peak"]["gap_percent"] == pytest.approx(1.0)
     assert data["phases"][1]["gap_percent"] is None
     assert data["train_loss_last"] is None
+    assert (data["reserved"], data["device"]) == (None, None)
+    gap = RangeGap(1, 2, 3, 4)
+    assert of_receipt(replace(receipt, device=gap))["device"] == {**vars(gap), "is_inside": False}
 
 
 VALUES = st.recursive(

@@ -71,8 +71,13 @@ class Row:
 
 @cache
 def rows() -> tuple[Row, ...]:
+    return tuple(_row(cells) for cells in _cells())
+
+
+@cache
+def _cells() -> tuple[dict[str, str], ...]:
     text = (files("finefit.catalog") / "gpus.csv").read_text(encoding="utf-8")
-    return tuple(_row(cells) for cells in csv.DictReader(text.splitlines()))
+    return tuple(csv.DictReader(text.splitlines()))
 
 
 def _row(cells: dict[str, str]) -> Row:
@@ -82,13 +87,27 @@ def _row(cells: dict[str, str]) -> Row:
 
 def _gpu(cells: dict[str, str]) -> Gpu:
     major, minor = cells["compute_capability"].split(".")
-    torch_total = cells["torch_total_gib"]
+    shown, torch_total = _totals(cells)
     return Gpu(
         name=cells["name"],
-        vram_bytes=int(float(torch_total) * GIB) if torch_total else int(cells["vram_mib_nvidia_smi"]) * MIB,
+        vram_bytes=torch_total or shown,
         compute_capability=(int(major), int(minor)),
         native_bf16=cells["native_bf16"].startswith("yes"),
+        unknown_bytes=0 if torch_total else _drivers_share(shown),
     )
+
+
+def _totals(cells: dict[str, str]) -> tuple[int, int]:
+    """What nvidia-smi shows, and what torch reports (0: not known), which lacks what the driver keeps."""
+    return int(cells["vram_mib_nvidia_smi"]) * MIB, int(float(cells["torch_total_gib"] or 0) * GIB)
+
+
+def _drivers_share(shown: int) -> int:
+    """At most, as far as cards go of which both totals are known: no larger a part, and no more bytes."""
+    known = [cells for cells in _cells() if cells["compute_capability"] and cells["torch_total_gib"]]
+    both = [_totals(cells) for cells in known]
+    part = max(1 - torch_total / smi for smi, torch_total in both)
+    return int(min(part * shown, max(smi - torch_total for smi, torch_total in both)))
 
 
 def gpu_named(name: str) -> Gpu:

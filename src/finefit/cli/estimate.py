@@ -54,6 +54,14 @@ def command(
     use_liger_kernel: Annotated[
         bool, typer.Option("--use-liger-kernel", help="Liger's kernels in every layer; needs liger-kernel.")
     ] = False,
+    expandable_segments: Annotated[
+        bool | None,
+        typer.Option(
+            "--expandable-segments/--no-expandable-segments",
+            help="CUDA's allocator grows one segment in the place of many; not on Windows. [off]",
+            show_default=False,
+        ),
+    ] = None,
     gpu: Annotated[Text, _option("NAME", "Like RTX4090 or H100-80GB; cpu; auto: this machine. [auto]")] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code of the model's folder.")
@@ -91,8 +99,17 @@ def command(
 
 def _listed(ctx: typer.Context, keys: set[str]) -> dict[str, str]:
     """The options that Typer lists and the user gave, as words."""
-    given = {key: value for key, value in ctx.params.items() if key in keys and value not in (None, False)}
-    return {key.replace("_", "-"): "true" if value is True else str(value) for key, value in given.items()}
+    given = {key: value for key, value in ctx.params.items() if key in keys and _is_given(key, value)}
+    return {key.replace("_", "-"): _word(value) for key, value in given.items()}
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_given(key: str, value: object) -> bool:
+    """A switch that is not there is off; of the segments, it may be said."""
+    return value is not None and (value is not False or key == "expandable_segments")
 
 
 def _known_gpu(name: str, reference: str) -> str:

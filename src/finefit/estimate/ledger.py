@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.recording import Recording
-from finefit.tape.allocator import Reserved
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, Held, Kind, by_phase, held_at, moments
 
+from .reserved import Served
 from .why import Shapes, describe
 
 LINES_SHOWN = 16
 """Further kinds are summed into one line."""
 
 
-def ledger_of(recording: Recording, shapes: Shapes, served: Reserved | None) -> Ledger:
+def ledger_of(recording: Recording, shapes: Shapes, served: Served | None) -> Ledger:
     """`served`: what the GPU's allocator made of the recording; None on a processor, where bytes count as they are."""
     granted = recording if served is None else replace(recording, nbytes=served.granted_bytes)
     found = moments(granted)
@@ -26,9 +26,11 @@ def ledger_of(recording: Recording, shapes: Shapes, served: Reserved | None) -> 
         peak_phase=segment.phase,
         phases=by_phase(found),
         lines=_with_rests(_lines(held_at(recording, highest.position, round_to), shapes), highest.nbytes),
-        reserved_bytes=None if served is None else served.peak_reserved_bytes,
         parameters=recording.parameters,
         trainable_parameters=recording.trainable_parameters,
+        reserved=None if served is None else served.reserved,
+        smallest_bytes=None if served is None else served.smallest_bytes,
+        device=None if served is None else served.device,
     )
 
 

@@ -10,10 +10,10 @@ from finefit.nouns.ledger import Ledger
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 from finefit.nouns.recording import Recording
-from finefit.tape.allocator import Settings, replay
 from finefit.tape.expand import expand
 
 from .ledger import ledger_of
+from .reserved import serve
 from .why import Shapes
 
 
@@ -37,5 +37,5 @@ def ledger_from(recording: Recording, model: Model, knobs: Knobs, machine: Machi
         weight_dtype=knobs.dtype,
         optim=knobs.optim,
     )
-    served = None if machine.is_cpu else replay(recording.events, recording.nbytes, Settings())
+    served = None if machine.gpu is None else serve(recording, knobs, machine.gpu)
     return ledger_of(recording, shapes, served)

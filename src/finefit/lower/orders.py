@@ -57,7 +57,19 @@ def base_orders(
         "gradient_checkpointing": knobs.gradient_checkpointing,
         "loss": knobs.loss,
         "data": None,
+        "environment": _environment(knobs, machine),
     }
+
+
+ALLOCATOR_SETTINGS = "PYTORCH_CUDA_ALLOC_CONF"
+"""torch 2.6 to 2.13 read it, and read it first: those that know PYTORCH_ALLOC_CONF call this its older name."""
+
+
+def _environment(knobs: Knobs, machine: Machine) -> dict[str, str]:
+    """Variables of the worker's process, which torch reads as it starts. What was planned is said, on or off."""
+    if machine.is_cpu:
+        return {}
+    return {ALLOCATOR_SETTINGS: f"expandable_segments:{knobs.expandable_segments}"}
 
 
 def job_orders(job: Job, model: Model, method: Method, knobs: Knobs, machine: Machine) -> dict[str, Any]:

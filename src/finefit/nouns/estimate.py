@@ -8,12 +8,13 @@ from typing import Literal
 
 from .knobs import Knobs
 from .ledger import Ledger
-from .machine import Machine
+from .machine import Gpu, Machine
 from .method import Method
 from .model import Model
 
-Verdict = Literal["no"]
-"""`fits` and `tight` need the CUDA context and the spread of reserved memory, which are not modelled yet."""
+Verdict = Literal["fits", "tight", "no"]
+"""fits: the worst that is foreseen is on the card. tight: what is likely is, or it runs by emptying the allocator's
+cache. no: neither."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ class Estimate:
 
     @property
     def verdict(self) -> Verdict | None:
-        """`no` where the tensors alone are more than the card holds; None where nothing can be said."""
-        gpu = self.machine.gpu
-        return "no" if gpu is not None and self.ledger.peak_bytes > gpu.vram_bytes else None
+        """None on a processor."""
+        return None if self.machine.gpu is None else verdict_on(self.machine.gpu, self.ledger)
+
+
+def verdict_on(gpu: Gpu, ledger: Ledger) -> Verdict | None:
+    """A larger card never has a worse one. None where nothing can be said."""
+    device = ledger.device
+    if device is None:
+        return "no" if ledger.peak_bytes > gpu.vram_bytes else None
+    if device.high <= gpu.vram_bytes - gpu.unknown_bytes:
+        return "fits"
+    least = device.typical if ledger.smallest_bytes is None else min(ledger.smallest_bytes, device.typical)
+    return "tight" if least <= gpu.vram_bytes else "no"

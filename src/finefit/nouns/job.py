@@ -64,6 +64,7 @@ class Job:
     attn_implementation: Attention | None = None
     loss: Loss | None = None
     use_liger_kernel: bool = False
+    expandable_segments: bool | None = None
 
     # the run
     logging_steps: int = 1

@@ -31,3 +31,5 @@ class Knobs:
     # computes them
     use_liger_kernel: bool = False
     # Liger's kernels for the rotary embedding, the norms and the MLP of every layer
+    expandable_segments: bool = False
+    # of CUDA's caching allocator: one segment that grows page by page, in the place of many; torch's default is off

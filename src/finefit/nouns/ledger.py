@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .range import Range
+
 
 @dataclass(frozen=True)
 class Line:
@@ -27,5 +29,13 @@ class Ledger:
     # what is alive at the peak; their bytes add up to `peak_bytes`
     parameters: int
     trainable_parameters: int
-    reserved_bytes: int | None = None
-    # what CUDA's caching allocator takes from the driver for it, all steps being alike; None on a processor
+    reserved: Range | None = None
+    # what CUDA's caching allocator takes from the driver for it; None on a processor
+    smallest_bytes: int | None = None
+    # the least device memory that serves every step: the allocator empties its cache on the way, and the GPU waits
+    device: Range | None = None
+    # what the driver's tools show for this process: reserved, and the CUDA context
+
+    @property
+    def reserved_bytes(self) -> int | None:
+        return None if self.reserved is None else self.reserved.typical

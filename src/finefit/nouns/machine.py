@@ -12,6 +12,8 @@ class Gpu:
     # what torch reports as the card's total
     compute_capability: tuple[int, int]
     native_bf16: bool = True
+    unknown_bytes: int = 0
+    # of vram_bytes, at most so many are the driver's: torch's total of this card is not known
 
 
 @dataclass(frozen=True)

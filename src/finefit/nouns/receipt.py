@@ -19,6 +19,20 @@ class PhaseGap:
 
 
 @dataclass(frozen=True)
+class RangeGap:
+    """A range that was predicted, and what was measured; None where it was not."""
+
+    low_bytes: int
+    typical_bytes: int
+    high_bytes: int
+    measured_bytes: int | None
+
+    @property
+    def is_inside(self) -> bool | None:
+        return None if self.measured_bytes is None else self.low_bytes <= self.measured_bytes <= self.high_bytes
+
+
+@dataclass(frozen=True)
 class Receipt:
     run: str
     model: str
@@ -45,3 +59,7 @@ class Receipt:
     hashes: Mapping[str, str]
     # sha256 of job, data, model configuration and adapter
     notes: tuple[str, ...] = ()
+    reserved: RangeGap | None = None
+    # what the allocator took from the driver; None on a processor, and in receipts from before it was predicted
+    device: RangeGap | None = None
+    # what NVML showed for the process

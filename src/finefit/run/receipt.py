@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from finefit.errors import BadInput, Problem, RunFailed
 from finefit.nouns.method import name_of
 from finefit.nouns.plan import Plan
-from finefit.nouns.receipt import PhaseGap, Receipt
+from finefit.nouns.range import Range
+from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import phase_peaks
 
@@ -73,6 +74,8 @@ def receipt_of(
         seed=plan.job.seed,
         hashes=hashes,
         notes=(*plan.notes, *_notes(events, plan.stack, stack)),
+        reserved=_range_gap(plan.ledger.reserved, events, "reserved_bytes"),
+        device=_range_gap(plan.ledger.device, events, "device_bytes"),
     )
 
 
@@ -105,6 +108,14 @@ def _peak(predicted: Mapping[str, int], measured: Mapping[str, int]) -> PhaseGap
     """Over the phases that were measured: on a processor, a resumed run no longer measures its evaluation."""
     phase = max((phase for phase in predicted if phase in measured), key=lambda phase: predicted[phase])
     return PhaseGap(phase, predicted[phase], measured["peak"])
+
+
+def _range_gap(predicted: Range | None, events: Sequence[Event], what: str) -> RangeGap | None:
+    """The highest of what the processes of a run measured, beside its prediction."""
+    if predicted is None:
+        return None
+    measured = max((event.get(what) or 0 for event in _allocator(events)), default=0) or None
+    return RangeGap(predicted.low, predicted.typical, predicted.high, measured)
 
 
 def _allocator(events: Sequence[Event]) -> list[Event]:

@@ -35,8 +35,13 @@ LOG_LINES = 40
 def train(run: RunFolder, on_event: Callable[[Event], None]) -> None:
     """Trains to the end. The first interrupt stops after the step and saves, the second at once."""
     tail = Tail(run.events)
+    environment = json.loads(run.orders.read_text()).get("environment", {})
+    for name in sorted(environment.keys() & os.environ.keys()):
+        if os.environ[name] != environment[name]:
+            text = f"{name}={os.environ[name]} of this shell is not used: the plan says {environment[name]}"
+            on_event({"event": "note", "text": text})
     with run.log.open("ab") as log:
-        process = _start("train", str(run.path), log=log)
+        process = _start("train", str(run.path), log=log, environment=environment)
     try:
         with _signals_interrupt():
             last, interrupted = _follow(process, tail, on_event)
@@ -51,7 +56,8 @@ def ask(verb: str, orders: Mapping[str, Any]) -> dict[str, Any]:
     log, out = scratch / "worker.log", scratch / "out.json"
     (scratch / "orders.json").write_text(json.dumps(orders))
     with log.open("wb") as opened:
-        process = _start(verb, str(scratch / "orders.json"), str(out), log=opened)
+        environment = orders.get("environment", {})
+        process = _start(verb, str(scratch / "orders.json"), str(out), log=opened, environment=environment)
     try:
         process.wait()
     except KeyboardInterrupt:
@@ -69,14 +75,17 @@ def ask(verb: str, orders: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _start(*arguments: str, log: Any) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that an interrupt at the terminal reaches only this process."""
+def _start(*arguments: str, log: Any, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that an interrupt at the terminal reaches only this process. `environment` is what
+    the orders say beside the user's own variables.
+    """
     return subprocess.Popen(
         [*COMMAND, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
         start_new_session=True,
+        env=os.environ | environment,
     )
 
 

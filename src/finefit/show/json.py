@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
+from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap, Receipt
 
 from .words import NOT_MODELLED, gap_percent
@@ -45,10 +46,10 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
         "recipe": _recipe(estimate),
         "memory": {
             "allocated_bytes": ledger.peak_bytes,
-            "reserved_bytes": ledger.reserved_bytes,
-            "device_bytes": None,
-            "low_bytes": None,
-            "high_bytes": None,
+            **_range(ledger.reserved, "reserved_bytes", "reserved_low_bytes", "reserved_high_bytes"),
+            **_range(ledger.device, "device_bytes", "low_bytes", "high_bytes"),
+            "smallest_bytes": ledger.smallest_bytes,
+            "uncertainty": [] if ledger.device is None else [vars(reason) for reason in ledger.device.reasons],
             "peak_phase": ledger.peak_phase,
             "phases": ledger.phases,
             "lines": [
@@ -64,6 +65,12 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
         "seconds": estimate.seconds,
         "notes": [*estimate.notes, *NOT_MODELLED],
     }
+
+
+def _range(known: Range | None, typical: str, low: str, high: str) -> dict[str, int | None]:
+    if known is None:
+        return {typical: None, low: None, high: None}
+    return {typical: known.typical, low: known.low, high: known.high}
 
 
 def _recipe(estimate: Estimate) -> dict[str, Any]:
@@ -93,6 +100,9 @@ def of_receipt(receipt: Receipt) -> dict[str, Any]:
     data: dict[str, Any] = dict(vars(receipt))
     data["phases"] = [_of_gap(gap) for gap in receipt.phases]
     data["peak"] = _of_gap(receipt.peak)
+    for what in ("reserved", "device"):
+        gap = data[what]
+        data[what] = None if gap is None else {**vars(gap), "is_inside": gap.is_inside}
     return data
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.plan import Plan
-from finefit.nouns.receipt import PhaseGap, Receipt
+from finefit.nouns.range import Range, Reason
+from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt
 from finefit.units import human_bytes, human_seconds
 
 from .words import (
@@ -20,6 +21,7 @@ from .words import (
     kernel_words,
     method_words,
     percent,
+    range_words,
     verdict_words,
 )
 
@@ -41,15 +43,19 @@ def console_on(file: TextIO) -> Console:
 
 def show_estimate(estimate: Estimate) -> None:
     console, ledger, knobs = console_on(sys.stdout), estimate.ledger, estimate.knobs
-    style = "bold red" if estimate.verdict == "no" else "bold"
+    style = {"no": "bold red", "tight": "bold yellow"}.get(estimate.verdict or "", "bold")
     console.print(f"{estimate.model.id}: {method_words(estimate.method)}", style="bold")
     console.print(f"{human_bytes(ledger.peak_bytes)} allocated at the peak, in {ledger.peak_phase}", style=style)
-    if ledger.reserved_bytes is not None:
-        console.print(f"{human_bytes(ledger.reserved_bytes)} reserved by the caching allocator", style=style)
+    if ledger.reserved is not None:
+        console.print(f"{_ranged(ledger.reserved)} reserved by the caching allocator", style=style)
+    if ledger.device is not None:
+        console.print(f"{_ranged(ledger.device)} on the device, with the CUDA context", style=style)
     console.print(verdict_words(estimate), style=style)
     console.print()
     console.print(_phases(ledger))
     console.print(_lines(ledger.lines))
+    if ledger.device is not None:
+        console.print(_reasons(ledger.device.reasons))
     console.print(
         _facts(
             {
@@ -59,6 +65,7 @@ def show_estimate(estimate: Estimate) -> None:
                 "recomputed": checkpointing_words(knobs.gradient_checkpointing),
                 "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
                 "kernels": kernel_words(knobs),
+                "enough": _smallest(ledger),
                 "computed by": f"{estimate.source}, {human_seconds(estimate.seconds)}; {_versions(estimate.stack)}",
             }
         )
@@ -83,8 +90,10 @@ def show_plan(plan: Plan, console: Console) -> None:
             f"{data.rows} rows, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
             f"median {data.median_tokens}; the longest is line {data.longest_line}"
         )
-    peak = f"{human_bytes(plan.ledger.peak_bytes)} allocated, in {plan.ledger.peak_phase}"
-    console.print(_facts({**facts, "predicted peak": peak}))
+    facts["predicted peak"] = f"{human_bytes(plan.ledger.peak_bytes)} allocated, in {plan.ledger.peak_phase}"
+    if plan.ledger.device is not None:
+        facts["on the device"] = _ranged(plan.ledger.device)
+    console.print(_facts(facts))
     _notes(console, plan.notes)
 
 
@@ -118,18 +127,32 @@ def _gap_cells(gap: PhaseGap, title: str) -> tuple[str, str, str, str]:
 
 
 def _outcome(receipt: Receipt) -> dict[str, str]:
-    facts = {
+    return {
         "training loss": _from_to(receipt.train_loss_first, receipt.train_loss_last),
         "held-out loss": _from_to(receipt.eval_loss_before, receipt.eval_loss_after),
         "speed": f"{receipt.tokens_per_second:.0f} tokens/s, {receipt.steps} steps in "
         f"{human_seconds(receipt.train_seconds)}",
         "process": f"{human_bytes(receipt.rss_peak_bytes)} resident at most",
-        "device": "" if receipt.device_peak_bytes is None else f"{human_bytes(receipt.device_peak_bytes)} at most",
+        "reserved": _range_gap(receipt.reserved),
+        "device": _range_gap(receipt.device) or _at_most(receipt.device_peak_bytes),
         "seed": str(receipt.seed),
         "versions": _versions(receipt.stack),
         **{f"sha256 of {what}": digest for what, digest in receipt.hashes.items()},
     }
-    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _range_gap(gap: RangeGap | None) -> str:
+    if gap is None:
+        return ""
+    likely = human_bytes(gap.typical_bytes)
+    foreseen = f"{human_bytes(gap.low_bytes)} to {human_bytes(gap.high_bytes)} predicted, {likely} likely"
+    if gap.measured_bytes is None:
+        return f"not measured; {foreseen}"
+    return f"{human_bytes(gap.measured_bytes)} at most, {'inside' if gap.is_inside else 'outside'} of {foreseen}"
+
+
+def _at_most(nbytes: int | None) -> str:
+    return "" if nbytes is None else f"{human_bytes(nbytes)} at most"
 
 
 def _from_to(first: float | None, last: float | None) -> str:
@@ -163,6 +186,31 @@ def _lines(lines: Sequence[Line]) -> Table:
     return table
 
 
+def _reasons(reasons: Sequence[Reason]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="why the device may show less or more", title_justify="left")
+    table.add_column("what")
+    for title in ("less", "more"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("this is", no_wrap=True)
+    table.add_column("why", ratio=1)
+    for reason in reasons:
+        cells = (human_bytes(reason.below_bytes), human_bytes(reason.above_bytes))
+        table.add_row(reason.what, *cells, reason.basis, reason.why)
+    return table
+
+
+def _ranged(known: Range) -> str:
+    return f"{human_bytes(known.typical)} ({range_words(known)})"
+
+
+def _smallest(ledger: Ledger) -> str:
+    if ledger.smallest_bytes is None:
+        return ""
+    return f"{human_bytes(ledger.smallest_bytes)} on the device, where the allocator empties its cache on the way"
+
+
 def _facts(facts: Mapping[str, str]) -> Table:
     from rich.table import Table
 
@@ -170,7 +218,8 @@ def _facts(facts: Mapping[str, str]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for name, fact in facts.items():
-        table.add_row(name, fact)
+        if fact:
+            table.add_row(name, fact)
     return table
 
 

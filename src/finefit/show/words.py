@@ -6,15 +6,13 @@ from typing import assert_never
 
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.knobs import Checkpointing, Knobs
+from finefit.nouns.machine import Gpu
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
+from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap
 from finefit.units import human_bytes
 
-NOT_MODELLED = (
-    "reserved memory is for steps that are all alike: rows of changing length reserve more; the CUDA context "
-    "(some 0.1 to 0.6 GiB) is not modelled yet, so there is no verdict but `no`",
-    "speed, host memory and disk are not computed in this version",
-)
+NOT_MODELLED = ("speed, host memory and disk are not computed in this version",)
 
 
 def gap_percent(gap: PhaseGap) -> float | None:
@@ -59,7 +57,8 @@ def checkpointing_words(layers: Checkpointing) -> str:
 
 def kernel_words(knobs: Knobs) -> str:
     layers = ", Liger's layers" if knobs.use_liger_kernel else ""
-    return f"{knobs.attn_implementation} attention, {knobs.loss} loss{layers}, {knobs.optim}"
+    segments = ", expandable segments" if knobs.expandable_segments else ""
+    return f"{knobs.attn_implementation} attention, {knobs.loss} loss{layers}, {knobs.optim}{segments}"
 
 
 def count_words(number: int) -> str:
@@ -74,7 +73,29 @@ def verdict_words(estimate: Estimate) -> str:
     gpu = estimate.machine.gpu
     if gpu is None:
         return "on the processor"
-    held = human_bytes(gpu.vram_bytes)
-    if estimate.verdict == "no":
-        return f"does not fit: {gpu.name} holds {held}"
-    return f"of {held} on {gpu.name}"
+    return f"{_judged(estimate, gpu)}: {gpu.name} holds {human_bytes(gpu.vram_bytes)}{_drivers_words(gpu)}"
+
+
+def _judged(estimate: Estimate, gpu: Gpu) -> str:
+    device = estimate.ledger.device
+    match estimate.verdict:
+        case None:
+            return "not judged"
+        case "fits":
+            return "fits"
+        case "tight" if device is not None and device.typical > gpu.vram_bytes:
+            return "tight, since the allocator must empty its cache to go on, and the GPU waits meanwhile"
+        case "tight":
+            return "tight, since the worst case is more"
+        case "no":
+            return "does not fit"
+        case _:
+            assert_never(estimate.verdict)
+
+
+def _drivers_words(gpu: Gpu) -> str:
+    return f", of which the driver keeps up to {human_bytes(gpu.unknown_bytes)}" if gpu.unknown_bytes else ""
+
+
+def range_words(known: Range) -> str:
+    return f"{human_bytes(known.low)} to {human_bytes(known.high)}"

@@ -72,6 +72,13 @@ class Recorder(TorchDispatchMode):
             if number is not None:
                 self.births[number - 1].category = category
 
+    def rename(self, tensors: Iterable[torch.Tensor], op: str) -> None:
+        """Says more of storages than that they were there before."""
+        for tensor in tensors:
+            number = self._number_of.get(tensor.untyped_storage()._cdata)
+            if number is not None and self.births[number - 1].op == "adopted":
+                self.births[number - 1].op = op
+
     def place(self, tensors: Iterable[torch.Tensor], like: torch.Tensor) -> None:
         """Storages that belong to the layer of another one: a parameter's optimizer state."""
         parent = self._number_of.get(like.untyped_storage()._cdata)

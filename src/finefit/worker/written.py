@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from .quantized import hidden_tensors, is_quantized
 from .recorder import Recorder
 from .stage import blocks_of
 
@@ -24,6 +25,7 @@ def _elements(parameter: nn.Parameter) -> int:
 def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
     names: dict[tuple[str, str, str, str], int] = {}
     kinds = []
+    _name_quantized(recorder, model)
     for birth in recorder.births:
         name = (birth.category, birth.phase, birth.module, birth.op)
         kinds.append(names.setdefault(name, len(names)))
@@ -41,3 +43,11 @@ def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
         "layer_parameters": _count(blocks[len(blocks) // 2]) if blocks else 0,
         "layer_trainable_parameters": _count(blocks[len(blocks) // 2], trained=True) if blocks else 0,
     }
+
+
+def _name_quantized(recorder: Recorder, model: nn.Module) -> None:
+    """`packed` weights and their `statistics`: how they were loaded is in `finefit.estimate.load`."""
+    for module in model.modules():
+        if is_quantized(module):
+            recorder.rename([module.weight], "packed")  # type: ignore[list-item]
+            recorder.rename(hidden_tensors(module), "statistics")

@@ -121,6 +121,13 @@ def ligers_loss_comes_with_its_kernels(given: Given) -> Iterator[Problem]:
         yield Problem("liger's loss comes with liger's kernels", where=given.where("loss"), hint=hint)
 
 
+def segments_need_a_gpu(given: Given) -> Iterator[Problem]:
+    on_cpu = given.machine is not None and given.machine.is_cpu
+    if on_cpu and given.has("expandable_segments") and given.job.expandable_segments:
+        why = "the processor has no caching allocator" + ("" if "gpu" in given.entries else ", and no GPU is here")
+        yield Problem("means nothing here", where=given.where("expandable_segments"), why=why, hint="leave it out")
+
+
 def scaled_gradients_need_float32(given: Given) -> Iterator[Problem]:
     job = given.job
     pinned = given.has("dtype", "mixed_precision") and job.method == "full"
@@ -168,6 +175,7 @@ RULES: tuple[Rule, ...] = (
     keys_suit_the_method,
     batches_multiply,
     half_precision_needs_a_gpu,
+    segments_need_a_gpu,
     flash_attention_needs_ampere,
     liger_needs_a_gpu,
     ligers_loss_comes_with_its_kernels,

@@ -75,15 +75,15 @@ SWITCHES: dict[tuple[str, bool], tuple[str, str] | None] = {
     ("mixed_precision", False): ("mixed_precision", "no"),  # YAML 1.1 reads a bare `no` as false
     ("no_deepspeed", True): None,
     ("no_packing", True): None,
-    ("no_expandable_segments", True): None,
+    ("no_expandable_segments", True): ("expandable_segments", "false"),
     ("packing", False): None,
     ("fsdp", False): None,
-    ("expandable_segments", False): None,
 }
 """Switches and what they mean; None: how things are anyway."""
 
 FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpointing", "mixed_precision")) | {
     "assistant_only_loss",
+    "expandable_segments",
     "trust_remote_code",
     "use_liger_kernel",
 }
@@ -97,7 +97,6 @@ LATER_KEYS = frozenset(
         "offload",
         "deepspeed",
         "image_size",
-        "expandable_segments",
         "num_gpus",
         "num_nodes",
     ]

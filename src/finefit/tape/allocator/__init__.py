@@ -21,6 +21,6 @@ equal blocks only); an expandable segment that reaches the end of its address sp
 """
 
 from .allocate import Allocator, OutOfMemory, Settings
-from .replay import Reserved, replay, smallest_capacity
+from .replay import EMPTY_CACHE, Reserved, replay, smallest_capacity
 
-__all__ = ["Allocator", "OutOfMemory", "Reserved", "Settings", "replay", "smallest_capacity"]
+__all__ = ["EMPTY_CACHE", "Allocator", "OutOfMemory", "Reserved", "Settings", "replay", "smallest_capacity"]

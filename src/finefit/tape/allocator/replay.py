@@ -12,6 +12,8 @@ from .blocks import Block
 
 PAGE = 2 * MIB
 """Every segment is a multiple of this, so capacities between two multiples are alike."""
+EMPTY_CACHE = 0
+"""An event that is no storage's: torch.cuda.empty_cache() is called."""
 PROBES = 16
 """Capacities that `smallest_capacity` tries on its way down, before it bisects."""
 
@@ -37,12 +39,17 @@ class Reserved:
 def replay(
     events: Sequence[int], nbytes: Sequence[int], settings: Settings, capacity_bytes: int | None = None
 ) -> Reserved:
-    """Events are +n for the birth and -n for the death of storage n, counted from 1. Raises `OutOfMemory`."""
+    """Events are +n for the birth and -n for the death of storage n, counted from 1, or EMPTY_CACHE. Raises
+    `OutOfMemory`.
+    """
     allocator = Allocator(capacity_bytes, settings)
     blocks: dict[int, Block] = {}
     granted = [0] * len(nbytes)
     peak, peak_position, reserved_at_peak = 0, -1, 0
     for position, event in enumerate(events):
+        if event == EMPTY_CACHE:
+            allocator.empty_cache()
+            continue
         if not nbytes[abs(event) - 1]:
             continue  # it lives elsewhere
         if event < 0:
@@ -99,6 +106,8 @@ def _live_peak(events: Sequence[int], nbytes: Sequence[int]) -> int:
     """The rounded bytes of all that is alive at the fullest moment: no device with less can survive."""
     live = peak = 0
     for event in events:
+        if event == EMPTY_CACHE:
+            continue
         size = -(-nbytes[abs(event) - 1] // MIN_BLOCK) * MIN_BLOCK
         live += size if event > 0 else -size
         peak = max(peak, live)

@@ -1,0 +1,53 @@
+"""Real recordings of a small model, as a GPU would tell them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from finefit.lower.orders import base_orders, rehearsal_orders
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.loop import Loop
+from finefit.nouns.method import LoRA, Method, QLoRA
+from finefit.nouns.recording import Recording
+from finefit.run import worker
+from finefit.world.gpus import machine_named
+from finefit.world.models import find_model
+
+CONFIG = {
+    "model_type": "llama",
+    "vocab_size": 2048,
+    "hidden_size": 512,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 1024,
+}
+METHODS: dict[str, Method] = {
+    "lora": LoRA(),
+    "qlora4": QLoRA(),
+    "single": QLoRA(double_quant=False),
+    "qlora8": QLoRA(8),
+}
+
+Rehearsed = Callable[[str, int], Recording]
+
+
+@pytest.fixture(scope="session")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
+    """The recording of a method at a length; each is rehearsed once."""
+    path = tmp_path_factory.mktemp("small") / "config.json"
+    path.write_text(json.dumps(CONFIG))
+
+    @cache
+    def at(method: str, length: int) -> Recording:
+        model, knobs, machine = find_model(str(path)), Knobs(max_length=length), machine_named("A100-80GB")
+        orders = base_orders(model, METHODS[method], knobs, machine, False)
+        answer = worker.ask("rehearse", rehearsal_orders(orders, model, knobs, machine, Loop(), whole=True))
+        return Recording.from_json(answer["recordings"][0])
+
+    return at
