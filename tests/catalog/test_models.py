@@ -17,8 +17,17 @@ def test_every_word_means_its_row(row) -> None:
         for spelling in (word, word.upper()):
             model = model_named(spelling)
             assert model is not None
-            assert model.id == row.name
+            assert model.source == f"bundled {row.file}"
             assert model.layers > 0
+
+
+def test_a_hub_id_is_kept() -> None:
+    """A tuned variant's weights lie under its own id, not under its base's; a short name means the base."""
+    for row in rows():
+        for id in (row.name, *row.aliases):
+            model = model_named(id.upper())
+            assert model is not None
+            assert model.id == (id if "/" in id else row.name)
 
 
 def test_no_word_means_two_models() -> None:
@@ -72,6 +81,7 @@ def test_other_words_mean_nothing() -> None:
 )
 def test_a_tuned_variant_is_its_base(variant: str, base: str) -> None:
     """Weights of one architecture are one configuration, by every hub id."""
-    found = model_named(variant)
+    found, expected = model_named(variant), model_named(base)
     assert found is not None
-    assert found == model_named(base)
+    assert expected is not None
+    assert found.config == expected.config

@@ -28,6 +28,13 @@ class Row:
         yield from full
         yield from (word.rpartition("/")[2] for word in full if "/" in word)
 
+    def meant_by(self, word: str) -> str:
+        """The hub id that one of `words` stands for: a tuned variant has weights of its own."""
+        full = {id.lower(): id for id in (self.name, *self.aliases)}
+        tails = {id.lower().rpartition("/")[2]: id for id in reversed((self.name, *self.aliases)) if "/" in id}
+        meant = full.get(word) or tails[word]
+        return meant if "/" in meant else self.name
+
 
 @cache
 def rows() -> tuple[Row, ...]:
@@ -42,7 +49,7 @@ def model_named(text: str) -> Model | None:
     """The bundled model of that hub id, alias, or part after the slash; in any case of letters."""
     wanted = text.strip().lower()
     row = next((row for row in rows() if wanted in row.words), None)
-    return None if row is None else _model(row)
+    return None if row is None else _model(row, row.meant_by(wanted))
 
 
 def names() -> tuple[str, ...]:
@@ -50,6 +57,6 @@ def names() -> tuple[str, ...]:
     return tuple(word for row in rows() for word in (row.name, *row.aliases))
 
 
-def _model(row: Row) -> Model:
+def _model(row: Row, id: str) -> Model:
     text = (files("finefit.catalog") / "models" / row.file).read_text(encoding="utf-8")
-    return Model(id=row.name, config=json.loads(text), source=f"bundled {row.file}")
+    return Model(id=id, config=json.loads(text), source=f"bundled {row.file}")
