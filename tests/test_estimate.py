@@ -12,9 +12,10 @@ import pytest
 from finefit import api
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
-from finefit.nouns.method import LoRA
+from finefit.nouns.method import LoRA, QLoRA
 
 GIB = 1 << 30
+MIB = 1 << 20
 
 
 def estimate(*words: str) -> dict[str, Any]:
@@ -41,6 +42,12 @@ def test_lora_of_llama_8b_equals_the_published_run() -> None:
     assert sum(line["bytes"] for line in memory["lines"]) == memory["allocated_bytes"]
     assert all(line["why"] for line in memory["lines"])
     assert memory["reserved_bytes"] > memory["allocated_bytes"]
+    assert memory["allocated_bytes"] <= memory["reserved_low_bytes"] <= memory["reserved_high_bytes"]
+    assert memory["low_bytes"] <= memory["device_bytes"] <= memory["high_bytes"]
+    assert memory["allocated_bytes"] < memory["smallest_bytes"] <= memory["device_bytes"]
+    widths = [sum(reason[side] for reason in memory["uncertainty"]) for side in ("below_bytes", "above_bytes")]
+    assert widths == [memory["device_bytes"] - memory["low_bytes"], memory["high_bytes"] - memory["device_bytes"]]
+    assert answer["verdict"] == "fits"
 
 
 def test_a_t4s_allocator_is_replayed() -> None:
@@ -57,6 +64,11 @@ def test_a_t4s_allocator_is_replayed() -> None:
     assert answer.ledger.peak_bytes / GIB == pytest.approx(3754.777 / 1024, rel=0.001)
     assert answer.ledger.reserved_bytes is not None
     assert answer.ledger.reserved_bytes / GIB == pytest.approx(3912 / 1024, rel=0.01)
+    device = answer.ledger.device
+    assert device is not None
+    assert device.low <= (3912 + 140.875) * MIB <= device.high, "what the card showed: reserved, and its context"
+    assert device.typical == pytest.approx((3912 + 140.875) * MIB, rel=0.01)
+    assert answer.verdict == "fits"
 
 
 def test_full_fine_tuning_in_pure_bfloat16_takes_ten_bytes_a_parameter() -> None:
@@ -78,3 +90,19 @@ def test_a_vision_model_says_what_is_left_out() -> None:
     answer = estimate("Qwen/Qwen2-VL-2B-Instruct", "--gpu", "RTX4090", "--max-length", "512")
     assert any("text alone" in note for note in answer["notes"])
     assert answer["model"]["parameters"] > 2_208_985_600
+
+
+def test_a_quantised_model_is_loaded_before_it_is_trained() -> None:
+    """Qwen2.5-0.5B in NF4 with double quantisation, 1 × 1024 tokens on an RTX 4080: 3.1158 GiB were allocated, and
+    3.3027 GiB reserved, in which the blocks that the load left behind have their part.
+    """
+    answer = api.estimate(
+        "Qwen/Qwen2.5-0.5B-Instruct",
+        method=QLoRA(4, 16, 16, 0.0, ("q_proj", "k_proj", "v_proj", "o_proj")),
+        knobs=Knobs(max_length=1024, mixed_precision="no", optim="paged_adamw_8bit", loss="full"),
+        gpu="RTX4080",
+        loop=Loop(attention_kernel="math", hold_outputs="next", adapter_dtype="float32"),
+    )
+    assert answer.ledger.peak_bytes / GIB == pytest.approx(3.1158, rel=0.0002)
+    assert answer.ledger.reserved_bytes is not None
+    assert answer.ledger.reserved_bytes / GIB == pytest.approx(3.3027, rel=0.001)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finefit.tape.allocator import Allocator, OutOfMemory, Settings, replay, smallest_capacity
+from finefit.tape.allocator import EMPTY_CACHE, Allocator, OutOfMemory, Settings, replay, smallest_capacity
 from finefit.tape.allocator.blocks import Block
 from finefit.units import KIB, MIB
 
@@ -469,3 +469,12 @@ def test_a_larger_device_can_fail_where_a_smaller_one_survives() -> None:
         replay(events, sizes, WHOLE, 110 * MIB)
     assert caught.value.position == 5
     assert smallest_capacity(events, sizes, WHOLE) == 120 * MIB
+
+
+def test_an_event_may_empty_the_cache() -> None:
+    """What is free goes back to the device; what follows is served anew, and less is reserved at once."""
+    nbytes = [30 * MIB, 40 * MIB]
+    kept = replay([1, -1, 2, -2], nbytes, Settings())
+    emptied = replay([1, -1, EMPTY_CACHE, 2, -2], nbytes, Settings())
+    assert (kept.peak_reserved_bytes, emptied.peak_reserved_bytes) == (70 * MIB, 40 * MIB)
+    assert smallest_capacity([1, -1, EMPTY_CACHE, 2, -2], nbytes, Settings()) == 40 * MIB

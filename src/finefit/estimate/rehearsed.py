@@ -25,7 +25,10 @@ def whole_recording(answers: Sequence[Mapping[str, Any]], groups: Sequence[int])
     return expand(few, more, groups) if more else few
 
 
-def ledger_from(recording: Recording, model: Model, knobs: Knobs, machine: Machine) -> Ledger:
+def ledger_from(
+    recording: Recording, model: Model, knobs: Knobs, machine: Machine, shorter: Recording | None = None
+) -> Ledger:
+    """`shorter`: the same step with rows of half the length, where it is known."""
     text = model.config.get("text_config") or model.config
     shapes = Shapes(
         parameters=recording.parameters,
@@ -37,5 +40,5 @@ def ledger_from(recording: Recording, model: Model, knobs: Knobs, machine: Machi
         weight_dtype=knobs.dtype,
         optim=knobs.optim,
     )
-    served = None if machine.gpu is None else serve(recording, knobs, machine.gpu)
+    served = None if machine.gpu is None else serve(recording, knobs, machine.gpu, shorter)
     return ledger_of(recording, shapes, served)
