@@ -125,6 +125,9 @@ def held(row: dict[str, str]) -> Literal["no", "step", "next"]:
 
 
 def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str, str]) -> str:
+    sys.path.insert(0, str(Path(__file__).parent))  # also where this file is not the script that runs
+    from kit.report import headline, section
+
     exact = [row for row in rows if row["expressible"] == "yes"]
     other = [row for row in rows if row["expressible"] != "yes" and row["id"] in results]
     left = [row for row in rows if row["id"] not in results]
@@ -141,7 +144,7 @@ def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str
             "",
             f"Computed with {versions}. The measured runs used other versions, named in the recipes.",
             "",
-            "No GPU measurement of our own is in this page yet.",
+            headline(),
             "",
             *HEAD,
             *[line for name, part in groups(exact) for line in summary(name, part, results)],
@@ -169,6 +172,8 @@ def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str
             f"Not computed: {len(left)} rows whose weights are not bitsandbytes' (GPTQ) or whose model is not in the",
             "catalogue (Mixtral, whose experts bitsandbytes leaves alone in transformers 5):",
             f"{', '.join(row['id'] for row in left)}.",
+            "",
+            *section(),
             "",
         ]
     )

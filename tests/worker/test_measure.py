@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import phase_peaks
@@ -75,6 +76,7 @@ def orders(
             "length": 96,
             "accumulation": 2,
             "layers": [None],
+            "takes": [],
             "compute_capability": [8, 0],
             "attention_kernel": "auto",
             "hold_outputs": "no",
@@ -110,3 +112,48 @@ def test_a_measurement_on_the_processor_equals_the_rehearsal(name: str, tmp_path
     assert peaks[0] == peaks[1]
     assert found["measured_by"] == "recorder"
     assert found["stack"]["torch"]
+
+
+class Counters:
+    """What CUDA would count, of a card that is not there."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: {"device_bytes": 900, "allocated_peak": 500, "reserved_peak": 700}.get(name)
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch and the driver answer as on a card; tensors stay on the processor."""
+    monkeypatch.setattr(measure, "CudaCounters", Counters)
+    monkeypatch.setattr(measure, "_open_card", lambda: None)
+    monkeypatch.setattr(measure.driver, "device_used", lambda: 1000)
+    for name in ("synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda *_: 600)
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda *_: {"num_ooms": 0, "segment.all.current": 3})
+
+
+def test_a_gpu_is_read_at_every_border(card: None) -> None:
+    """Bytes of every phase, seconds of every step, the driver's numbers, and the context as what is left of them."""
+    found = measure._on_gpu(orders(steps=3))
+    assert set(found["phases"]) == {"load", "forward", "backward", "optimizer", "resident"}
+    assert (found["peak_bytes"], found["reserved_bytes"], found["device_bytes"]) == (500, 700, 900)
+    assert found["device"]["context_bytes"] == 300
+    assert found["device"]["used_before_bytes"] == found["device"]["used_peak_bytes"] == 1000
+    assert found["step_seconds"]["median"] > 0
+    assert found["loss"] > 0
+    assert found["counters"] == {"num_ooms": 0, "segment.all.current": 3}
+    assert found["out_of_memory"] is None
+
+
+def test_memory_that_ran_out_is_a_result(card: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was counted until then is kept beside the allocator's words."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    found = measure._on_gpu(orders())
+    assert found["out_of_memory"] == "CUDA out of memory. Tried to allocate 2 GiB."
+    assert found["phases"]["backward"] == 500
+    assert found["step_seconds"] == {"first": None, "median": None}

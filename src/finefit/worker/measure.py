@@ -34,14 +34,14 @@ from .synthetic import padding_tokenizer, rows_of
 from .written import recording_json
 
 COUNTERS = (
-    "active_bytes.all.peak",
-    "requested_bytes.all.peak",
-    "inactive_split_bytes.all.peak",
-    "segment.all.peak",
     "num_alloc_retries",
     "num_ooms",
+    "num_device_alloc",
+    "num_device_free",
+    "segment.all.current",
+    "inactive_split_bytes.all.current",
 )
-"""Of `torch.cuda.memory_stats()`, where it has them. Peaks count since the last border of two phases."""
+"""Of `torch.cuda.memory_stats()` at the end, where it has them; its peaks begin anew with every phase."""
 
 
 def main(orders_path: str, out_path: str) -> None:
@@ -75,9 +75,7 @@ def _on_processor(orders: dict[str, Any]) -> dict[str, Any]:
 
 def _on_gpu(orders: dict[str, Any]) -> dict[str, Any]:
     device: dict[str, int | None] = {"used_before_bytes": driver.device_used()}
-    torch.cuda.init()
-    torch.zeros(1, device="cuda")
-    torch.cuda.synchronize()
+    _open_card()
     counters = CudaCounters()
     device["process_first_bytes"] = counters.device_bytes()
     stage = TimedStage(counters)
@@ -99,6 +97,12 @@ def _on_gpu(orders: dict[str, Any]) -> dict[str, Any]:
         "counters": {name: statistic[name] for name in COUNTERS if name in statistic},
         "step_seconds": _summary(stage.seconds),
     }
+
+
+def _open_card() -> None:
+    """The context comes with the first tensor."""
+    torch.zeros(1, device="cuda")
+    torch.cuda.synchronize()
 
 
 def _quiet(counters: CudaCounters) -> dict[str, int | None]:
