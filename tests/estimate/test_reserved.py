@@ -10,6 +10,7 @@ from finefit.catalog.gpus import gpu_named
 from finefit.estimate.load import loaded
 from finefit.estimate.reserved import after_shorter, reserved_by, serve
 from finefit.nouns.knobs import Knobs
+from finefit.nouns.recording import Recording
 from finefit.tape.allocator import OutOfMemory, Settings, replay
 from finefit.units import MIB
 
@@ -18,6 +19,10 @@ from ..conftest import Rehearsed
 T4 = gpu_named("T4")
 KNOBS = Knobs(max_length=256)
 PLAIN = Settings()
+
+
+def large(recording: Recording) -> Recording:
+    return replace(recording, nbytes=tuple(64 * nbytes for nbytes in recording.nbytes))
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora4"])
@@ -50,6 +55,21 @@ def test_what_shorter_rows_do_is_replayed_where_it_is_known(rehearsed: Rehearsed
     assert varied == reserved_by(recording, [shorter.nbytes, recording.nbytes], KNOBS, PLAIN)
     reason = known.reserved.reasons[0]
     assert varied == known.reserved.typical + reason.above_bytes - reason.below_bytes
+
+
+def test_what_came_before_matters(rehearsed: Rehearsed) -> None:
+    """Where tensors are as large as in real models (here: every byte 64 times), a step of half the length before the
+    longest reserves otherwise than one of the same length, and so the range is wider, to either side.
+    """
+    recording, shorter = large(rehearsed("lora", 256)), large(rehearsed("lora", 128))
+    alike = reserved_by(recording, [recording.nbytes] * 2, KNOBS, PLAIN)
+    varied = after_shorter(recording, shorter, KNOBS, PLAIN)
+    assert alike is not None
+    assert varied is not None
+    assert abs(varied - alike) > 0.02 * alike
+    known = serve(recording, KNOBS, T4, shorter).reserved
+    assert known.typical == alike
+    assert known.low <= varied <= known.high
 
 
 def test_shorter_rows_after_the_longest_add_little(rehearsed: Rehearsed) -> None:

@@ -47,6 +47,7 @@ def test_the_borders_are_on_the_card() -> None:
     ledger = Ledger(10, "backward", {}, (), 1, 1, device=Range(10, 20, 30), smallest_bytes=15)
     verdicts = {vram: verdict_on(card(vram), ledger) for vram in (30, 29, 20, 19, 15, 14)}
     assert verdicts == {30: "fits", 29: "tight", 20: "tight", 19: "tight", 15: "tight", 14: "no"}
+    assert [verdict_on(card(31, unknown), ledger) for unknown in (1, 2)] == ["fits", "tight"]
 
 
 def test_without_a_range_only_too_many_tensors_are_a_verdict() -> None:
