@@ -49,7 +49,7 @@ def serve(recording: Recording, knobs: Knobs, gpu: Gpu, shorter: Recording | Non
     history = loaded(recording, knobs.dtype)
     alike = _replayed(history, settings)
     lengths = _lengths(recording, knobs, settings, alike, shorter)
-    method = method_reason(alike.peak_reserved_bytes, alike.peak_allocated_bytes, knobs)
+    method = method_reason(alike.peak_reserved_bytes, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
     reserved, context = around(alike.peak_reserved_bytes, (lengths, method)), context_on(gpu)
     return Served(
         granted_bytes=alike.granted_bytes[: len(recording.nbytes)],

@@ -36,13 +36,13 @@ def spread_of(attn_implementation: str) -> Spread:
 
 
 def method_reason(typical: int, least: int, knobs: Knobs) -> Reason:
-    """`least`: what is allocated, under which no reserved memory can be."""
+    """`least`: what is allocated, under which no reserved memory can be, and what other reasons take below."""
     spread = spread_of(knobs.attn_implementation)
     why = (
         f"nine of ten of {spread.rows} published runs had from {100 * spread.below:.1f} % less "
         f"to {100 * spread.above:.1f} % more than was computed for them"
     )
-    below = min(int(spread.below * typical), typical - least)
+    below = max(0, min(int(spread.below * typical), typical - least))
     basis: Basis = "guessed" if knobs.expandable_segments else "measured"
     why += "; none of them had expandable segments" if knobs.expandable_segments else ""
     return Reason("error of the method", below, int(spread.above * typical), basis, why)
