@@ -17,6 +17,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .bends.index_backward import in_place_in_backward
+
 DEVICE = torch.ops.prim.device.default
 Workspace = Callable[["Recorder", Any, tuple[Any, ...], Any], None]
 """A rule that adds what a kernel allocates inside: called with (recorder, operation, arguments, result)."""
@@ -110,6 +112,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is DEVICE and isinstance(args[0], FakeTensor):
             return args[0].fake_device  # two of three calls ask this alone; the modes below would say the same, slowly
+        func = in_place_in_backward(func)
         result = func(*args, **(kwargs or {}))
         self._see_all(result, str(func), args[0] if args else None)
         for workspace in self._workspaces:

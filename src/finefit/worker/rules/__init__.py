@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ..recorder import Workspace
-from . import attention, autocast, bitsandbytes, dropout, fused_head, softmax, workspace
+from . import attention, autocast, bitsandbytes, dropout, fused_head, kernels, softmax, workspace
 
 Answer = tuple[Any, str, Callable[..., Any]]
 
@@ -30,7 +30,8 @@ class Card:
 
 
 def workspaces(card: Card) -> list[Workspace]:
-    return [workspace.CublasWorkspace(card.compute_capability), workspace.softmax_backward, bitsandbytes.workspace]
+    cublas = workspace.CublasWorkspace(card.compute_capability)
+    return [cublas, kernels.kernel_workspaces, bitsandbytes.workspace]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Memory that kernels take from the caching allocator and no tensor shows."""
+"""The workspace of cuBLAS: taken from the caching allocator, shown by no tensor, never given back."""
 
 from __future__ import annotations
 
@@ -26,13 +26,3 @@ class CublasWorkspace:
         if func in MATMULS and in_backward not in self._threads:
             self._threads.add(in_backward)
             recorder.born(self.nbytes, "workspace", "cublas")
-
-
-def softmax_backward(recorder: Recorder, func: Any, args: tuple[Any, ...], result: Any) -> None:
-    """`grad * output` is materialised in the gradient's dtype.
-
-    Source: aten/src/ATen/native/cuda/SoftMax.cu, `softmax_backward_cuda_out` (`Tensor tmp = grad * output`).
-    """
-    if func is aten._softmax_backward_data.default:
-        grad = args[0]
-        recorder.died(recorder.born(grad.numel() * grad.element_size(), "workspace", "softmax backward"))
