@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-CUBLAS_BYTES = {9: 32 << 20, 10: 32 << 20}
-"""By major compute capability. Source: `_getWorkspace` defaults in aten/src/ATen/cuda/CublasHandlePool.cpp."""
+CUBLAS_BYTES = {9: 32 << 20, 10: 32 << 20, 12: 32 << 20}
+"""By major compute capability. Source: `parseChosenWorkspaceSize` in aten/src/ATen/cuda/CublasHandlePool.cpp of torch's
+main branch; older ones have it for 9.0 alone, and which release took Blackwell in is not established."""
 CUBLAS_BYTES_BEFORE_HOPPER = 8_519_680
 """`:4096:2:16:8`: two blocks of 4096 KiB and eight of 16 KiB. Same source."""
 

@@ -24,7 +24,7 @@ class Ledger:
     peak_bytes: int
     peak_phase: str
     phases: Mapping[str, int]
-    # load, forward, backward, optimizer, resident: the highest allocated bytes in each
+    # load, forward, backward, optimizer, resident, evaluation: the highest allocated bytes in each
     lines: tuple[Line, ...]
     # what is alive at the peak; their bytes add up to `peak_bytes`
     parameters: int
