@@ -23,7 +23,15 @@ def collect(folder: Path) -> list[Path]:
         return []
     known = predictions.read()
     failed = [one | {"stack": measured[0]["stack"]} for one in found if "failed" in one]
-    return store([one | {"predicted": prediction_for(one, known)} for one in [*measured, *failed]])
+    return store([one | {"predicted": _said_of(one, known)} for one in [*measured, *failed]])
+
+
+def _said_of(receipt: Receipt, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What cannot be predicted is said so, and why; the others are not lost for it."""
+    try:
+        return prediction_for(receipt, known)
+    except Exception as error:  # of torch, transformers, TRL, PEFT, or ours
+        return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
 def prediction_for(receipt: Receipt, known: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:

@@ -51,8 +51,13 @@ class Gap:
 
 
 def gaps(receipts: Iterable[Receipt]) -> list[Gap]:
-    """Of the points that were trained to their end."""
-    return [gap_of(one) for one in receipts if "measured" in one and not one["measured"].get("out_of_memory")]
+    """Of the points that were trained to their end, and could be predicted."""
+    done = [one for one in receipts if "measured" in one and not one["measured"].get("out_of_memory")]
+    return [gap_of(one) for one in done if "failed" not in one["predicted"]]
+
+
+def unpredicted(receipts: Iterable[Receipt]) -> list[str]:
+    return [one["id"] for one in receipts if "failed" in one["predicted"]]
 
 
 def gap_of(receipt: Receipt) -> Gap:
@@ -69,11 +74,15 @@ def gap_of(receipt: Receipt) -> Gap:
     )
 
 
+CONTEXT = 1 << 30
+"""More than the CUDA context and the libraries take on any card that is known (catalog/contexts.csv)."""
+
+
 def told_to_fit(receipts: Iterable[Receipt]) -> list[str]:
-    """Points that ran out of memory although their tensors were predicted to fit."""
+    """Points that ran out of memory although what they reserve was predicted to fit, as exactly as is promised."""
     wrong = []
     for one in receipts:
         if "measured" in one and one["measured"].get("out_of_memory"):
-            fitted = one["predicted"]["reserved_bytes"] < 0.95 * one["stack"]["torch_total_bytes"]
-            wrong += [one["id"]] if fitted else []
+            said, total = one["predicted"].get("reserved_bytes"), one["stack"]["torch_total_bytes"]
+            wrong += [one["id"]] if said is not None and said < (1 - RESERVED_PERCENT / 100) * total - CONTEXT else []
     return wrong

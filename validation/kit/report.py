@@ -8,7 +8,8 @@ from statistics import median
 
 from finefit.units import GIB
 
-from .compare import EXCEPTIONS, Gap, gaps
+from . import predictions
+from .compare import EXCEPTIONS, Gap, gaps, unpredicted
 from .design import all_points
 from .receipts import Receipt, stored
 
@@ -35,8 +36,9 @@ def section() -> list[str]:
 def _of_gpus(receipts: Sequence[Receipt]) -> list[str]:
     if not receipts:
         return [
-            f"**No GPU was measured yet.** The grid has {len(all_points())} points; their predictions for one card are",
-            "stored (`validation/kit/predicted.json`), so that they were there before the measurement.",
+            f"**No GPU was measured yet.** The grid has {len(all_points())} points. What is predicted of"
+            f" {len(predictions.read())} of them, for an",
+            f"{predictions.REFERENCE_GPU}, is stored before anything is measured (`validation/kit/predicted.json`).",
         ]
     found = gaps(receipts)
     out = sum(1 for one in receipts if one.get("measured", {}).get("out_of_memory"))
@@ -48,7 +50,7 @@ def _of_gpus(receipts: Sequence[Receipt]) -> list[str]:
         "",
         f"{out} points ran out of memory; {failed.total()} failed otherwise"
         + "".join(f"; {count} × {reason}" for reason, count in failed.items())
-        + ".",
+        + f"; {len(unpredicted(receipts))} could not be predicted.",
         "",
         "| point | GPU | allocated: measured GiB | predicted | error | reserved: measured | predicted | error "
         "| context |",
