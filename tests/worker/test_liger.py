@@ -126,6 +126,14 @@ def test_ligers_loss_builds_no_logits() -> None:
 
 
 @installed
+def test_every_chunk_of_logits_uses_one_buffer() -> None:
+    """Four tokens at a time: with as many logits as the hidden states have elements."""
+    tokens = 4
+    of_that_size = sizes(rehearsed(orders("liger")), "1/0/loss").count(tokens * WORDS * 2)
+    assert 1 <= of_that_size < BATCH * LENGTH // tokens
+
+
+@installed
 @pytest.mark.parametrize(("capability", "temporaries"), [(AMPERE, 0), (TURING, 1)])
 def test_the_heads_gradient_has_a_temporary_on_old_cards_alone(capability: list[int], temporaries: int) -> None:
     """From 8.0 on `addmm` adds to it; before, each chunk makes a float32 product of the head's size."""
