@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
-from finefit.estimate.rehearsed import ledger_from, whole_recording
+from finefit.estimate.rehearsed import ledger_from
 from finefit.lower.orders import base_orders, groups_of, job_orders, rehearsal_orders
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Dtype, Knobs
-from finefit.nouns.ledger import Ledger
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
@@ -23,14 +22,15 @@ from finefit.nouns.model import Model
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import DataFacts, Plan
 from finefit.nouns.receipt import Receipt
+from finefit.rehearsal.find import at_half, find, rehearse
+from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
-from finefit.search.choice import choose
+from finefit.search.choice import choose, suited
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
 from finefit.world.rows import check_rows
 
-OURS = Loop()
 REFERENCE_GPU = "A100-80GB"
 """Where an estimate names no GPU and none is here."""
 
@@ -45,18 +45,24 @@ def estimate(
     loop: Loop = OURS,
     progress: Callable[[str], None] | None = None,
 ) -> Estimate:
-    """The memory of one pinned recipe, by rehearsing its training step on fake tensors. Raises `BadInput`."""
+    """The memory of one pinned recipe: replayed where its tape is known, else rehearsed. Raises `BadInput`."""
     started = time.perf_counter()
     say = progress or (lambda _: None)
     found = find_model(model, trust_remote_code)
     machine, notes = _machine_or_reference(gpu)
-    orders = base_orders(found, method, knobs, machine, trust_remote_code)
-    say("rehearsing the training step")
-    ledger, answer, more = _rehearse(orders, found, knobs, machine, loop, say)
-    seconds = time.perf_counter() - started
-    stack = answer["stack"]
+    knobs, changed = suited(knobs, found)
+    recipe = Recipe(found, method, knobs, machine, loop, trust_remote_code)
+    told = find(recipe, say)
     return Estimate(
-        found, method, knobs, machine, ledger, "rehearsal", stack, (*notes, *_left_out(found), *more), seconds
+        model=found,
+        method=method,
+        knobs=knobs,
+        machine=machine,
+        ledger=ledger_from(told.recording, found, knobs, machine, at_half(recipe, told)),
+        source=told.source,
+        stack=told.stack,
+        notes=(*notes, *changed, *_left_out(found), *told.notes),
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -81,24 +87,27 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
     files = {"train": check_rows(job.data)} | ({"eval": check_rows(job.eval_data)} if job.eval_data else {})
-    method, knobs = method_of(job), choose(job, machine)
+    method = method_of(job)
+    knobs, changed = suited(choose(job, machine), model)
     orders = job_orders(job, model, method, knobs, machine)
     observer.stage("rehearsing the training step")
-    ledger, answer, more = _rehearse(orders, model, knobs, machine, OURS, observer.note)
+    asked = rehearsal_orders(orders, model, knobs, machine, OURS)
+    recording, answer, more = rehearse(asked, groups_of(model, knobs), observer.note)
     facts = answer["data"]
     facts["longest_line"] = files["train"].lines[facts["longest_line"] - 1]
     data = DataFacts(eval_rows=files["eval"].rows if "eval" in files else 0, **facts)
+    knobs = replace(knobs, max_length=data.longest_tokens)
     return Plan(
         job=job,
         model=model,
         method=method,
-        knobs=replace(knobs, max_length=data.longest_tokens),
+        knobs=knobs,
         machine=machine,
-        ledger=ledger,
+        ledger=ledger_from(recording, model, knobs, machine),
         data=data,
         steps=_steps(job, data, knobs),
         stack=answer["stack"],
-        notes=(*notes, *more),
+        notes=(*notes, *changed, *more),
         orders=orders,
     )
 
@@ -165,27 +174,6 @@ def _steps(job: Job, data: DataFacts, knobs: Knobs) -> int:
     micro_batches = math.ceil(data.rows / knobs.per_device_train_batch_size)
     per_epoch = math.ceil(micro_batches / knobs.gradient_accumulation_steps)
     return math.ceil(job.num_train_epochs * per_epoch)
-
-
-def _rehearse(
-    orders: dict[str, Any],
-    model: Model,
-    knobs: Knobs,
-    machine: Machine,
-    loop: Loop,
-    say: Callable[[str], None],
-) -> tuple[Ledger, dict[str, Any], tuple[str, ...]]:
-    """The ledger, what else the worker found, and notes: a few layers first, every layer where they do not extend."""
-    for whole in (False, True):
-        answer = worker.ask("rehearse", rehearsal_orders(orders, model, knobs, machine, loop, whole=whole))
-        if answer["data"] is not None:
-            knobs = replace(knobs, max_length=answer["data"]["longest_tokens"])
-        recording = whole_recording(answer["recordings"], groups_of(model, knobs))
-        if recording is not None:
-            notes = ("every layer was rehearsed: a few do not stand for all",) if whole else ()
-            return ledger_from(recording, model, knobs, machine), answer, notes
-        say("a few layers do not stand for all here: rehearsing every layer")
-    raise AssertionError("a rehearsal of every layer always has a ledger")
 
 
 def _left_out(model: Model) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
-from finefit.tape.expand import LAYERS
+from finefit.tape.expand import FEWEST, LAYERS
 
 LEARNING_RATE = {Full: 1e-5, LoRA: 1e-4, QLoRA: 1e-4}
 """Where a job names none. Derived from the defaults that popular recipes agree on."""
@@ -120,6 +120,7 @@ def rehearsal_orders(
             "length": knobs.max_length,
             "accumulation": min(knobs.gradient_accumulation_steps, REHEARSED_ACCUMULATION),
             "layers": layers,
+            "takes": [],
             "compute_capability": list(capability),
             "hold_outputs": loop.hold_outputs,
             "attention_kernel": "flash" if flash else loop.attention_kernel,
@@ -142,13 +143,22 @@ def few_layers(model: Model, knobs: Knobs) -> list[list[int]]:
 
 
 def can_collapse(model: Model, knobs: Knobs) -> bool:
-    """Whether a few layers stand for all: enough of them, all of one kind."""
-    kinds = model.config.get("layer_types") or (model.config.get("text_config") or {}).get("layer_types") or []
-    mixed = any(key in model.config for key in MIXED_LAYER_KEYS)
-    return min(groups_of(model, knobs)) > LAYERS and len(set(kinds)) <= 1 and not mixed
+    """Whether a few layers may stand for all: enough of them, all of one kind."""
+    text = model.config.get("text_config") or model.config
+    groups = groups_of(model, knobs)
+    enough = min(groups) >= LAYERS + FEWEST and model.layers > LAYERS * len(groups)
+    mixed = bool(text.get("mlp_only_layers")) or any(_tells_layers_apart(text.get(key)) for key in MIXED_LAYER_KEYS)
+    return enough and not mixed
+
+
+def _tells_layers_apart(value: Any) -> bool:
+    """One kind for all, every layer (1) or none (0) tells none apart."""
+    return len({str(item) for item in value}) > 1 if isinstance(value, list) else value not in (None, 0, 1)
 
 
 MIXED_LAYER_KEYS = (
+    "layer_types",
+    "mlp_layer_types",
     "first_k_dense_replace",
     "decoder_sparse_step",
     "layers_block_type",

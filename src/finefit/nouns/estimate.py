@@ -24,7 +24,8 @@ class Estimate:
     knobs: Knobs
     machine: Machine
     ledger: Ledger
-    source: Literal["rehearsal"]
+    source: Literal["atlas", "rehearsal"]
+    # a tape that was shipped, or one recorded on this machine
     stack: Mapping[str, str]
     # versions it was computed with
     notes: tuple[str, ...]

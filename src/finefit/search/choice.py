@@ -6,9 +6,13 @@ that fit is the fastest.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from finefit.catalog.attention import WITHOUT_SDPA
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Checkpointing, Dtype, Knobs, MixedPrecision
 from finefit.nouns.machine import Machine
+from finefit.nouns.model import Model
 
 USUAL_MICRO_BATCH = 8
 """TRL's default `per_device_train_batch_size`."""
@@ -30,6 +34,14 @@ def choose(job: Job, machine: Machine) -> Knobs:
         use_liger_kernel=job.use_liger_kernel,
         expandable_segments=bool(job.expandable_segments),
     )
+
+
+def suited(knobs: Knobs, model: Model) -> tuple[Knobs, tuple[str, ...]]:
+    """As the model can run them, and what was changed for it."""
+    kind = (model.config.get("text_config") or model.config).get("model_type")
+    if knobs.attn_implementation != "sdpa" or kind not in WITHOUT_SDPA:
+        return knobs, ()
+    return replace(knobs, attn_implementation="eager"), (f"{kind} has no sdpa in transformers: attention is eager",)
 
 
 def _micro_batch(job: Job) -> int:

@@ -25,6 +25,8 @@ from finefit.nouns.recording import Recording
 LAYERS = 5
 """Of one group, in a recording that can be expanded: two at either end, and one that is repeated."""
 MIDDLE = 2
+FEWEST = -1
+"""Added layers of a group: the middle one may be left out."""
 
 Name = tuple[int | None, int]
 """A storage: its layer (None: of no layer), and its number among that layer's storages, in the order of births."""
@@ -73,18 +75,31 @@ def expand(few: Recording, more: Sequence[Recording], layers: Sequence[int]) -> 
 
     `few` has five in each; the k-th of `more` has six in the k-th group and five in the others.
     """
+    growths = growths_of(few, more)
+    return None if growths is None else stretch(few, growths, layers)
+
+
+Growth = dict[Name, int]
+"""By how many bytes storages of no layer are larger with one more layer in a group."""
+
+
+def growths_of(few: Recording, more: Sequence[Recording]) -> tuple[Growth, ...] | None:
+    """The proof that a few layers stand for many: what one more of each group changes; None where that is not all."""
+    growths = [_growth(few, one, group, len(more)) for group, one in enumerate(more)]
+    return None if None in growths else tuple(growth for growth in growths if growth is not None)
+
+
+def stretch(few: Recording, growths: Sequence[Growth], layers: Sequence[int]) -> Recording | None:
+    """A recording whose growths are known, with `layers` layers in each group; None for fewer than four of one."""
     extra = tuple(count - LAYERS for count in layers)
     assert few.blocks == Stretch(extra).recorded
-    if min(extra) < 0:
+    if min(extra) < FEWEST:
         return None
-    growths = [_growth(few, one, group, len(extra)) for group, one in enumerate(more)]
     expanded = _expanded(few, Stretch(extra))
-    if expanded is None or None in growths:
-        return None
-    return _grown(expanded, [growth for growth in growths if growth is not None], extra)
+    return None if expanded is None else _grown(expanded, growths, extra)
 
 
-def _growth(few: Recording, more: Recording, group: int, groups: int) -> dict[Name, int] | None:
+def _growth(few: Recording, more: Recording, group: int, groups: int) -> Growth | None:
     """By how much storages of no layer are larger with one more layer in a group; None where more than that differs."""
     expected = _expanded(few, Stretch(tuple(int(each == group) for each in range(groups))))
     if expected is None or _events(expected) != _events(more):
@@ -106,7 +121,7 @@ def _events(recording: Recording) -> list[Item]:
     return [item for run in _runs(recording) for item in run.items]
 
 
-def _grown(expanded: Recording, growths: Sequence[dict[Name, int]], extra: Sequence[int]) -> Recording:
+def _grown(expanded: Recording, growths: Sequence[Growth], extra: Sequence[int]) -> Recording:
     """Storages of no layer, each as much larger as the added layers make it."""
     nbytes = [
         size + sum(count * growth.get(name, 0) for growth, count in zip(growths, extra, strict=True))

@@ -40,7 +40,7 @@ from .written import recording_json
 
 
 def main(orders_path: str, out_path: str) -> None:
-    """Reads orders, writes {recordings, data, stack, seconds}. Raises `BadInput`."""
+    """Reads orders, writes {recordings, takes, data, stack, seconds}. Raises `BadInput`."""
     started = time.perf_counter()
     orders = _at_the_same_width(json.loads(Path(orders_path).read_text()))
     fake_tensors_are_not_tracing()
@@ -48,11 +48,22 @@ def main(orders_path: str, out_path: str) -> None:
     rehearsals = [_rehearse(orders, few) for few in orders["rehearsal"]["layers"]]
     result = {
         "recordings": [recording for recording, _ in rehearsals],
-        "data": rehearsals[0][1],
+        "takes": [_rehearse(_at(orders, *point), few)[0] for few, *point in orders["rehearsal"]["takes"]],
+        "data": rehearsals[0][1] if rehearsals else None,
         "stack": versions(orders),
         "seconds": time.perf_counter() - started,
     }
     Path(out_path).write_text(json.dumps(result))
+
+
+def _at(orders: dict[str, Any], batch: int, length: int, rank: int) -> dict[str, Any]:
+    """The same recipe at another micro-batch, length and rank of adapters."""
+    peft = orders["peft"]
+    return orders | {
+        "peft": peft if peft is None else peft | {"r": rank},
+        "trainer": orders["trainer"] | {"per_device_train_batch_size": batch},
+        "rehearsal": orders["rehearsal"] | {"length": length},
+    }
 
 
 def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,7 @@
+"""How a recording of a recipe is come by: from the atlas, from the cache, or by asking the worker to rehearse it.
+
+recipe     all that a recording depends on, and the key of its tape
+cache      tapes of recipes that were rehearsed on this machine
+find       the first of the three that knows
+build      tapes that answer everywhere: the atlas
+"""

@@ -1,0 +1,99 @@
+"""Tapes that answer everywhere: recipes rehearsed at chosen points until their histories are trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from finefit.nouns.recording import Recording
+from finefit.run import worker
+from finefit.tape.points import first_points, further_points, more_points
+from finefit.tape.sizes import Point
+from finefit.tape.tape import Take, Tape
+
+from .recipe import Recipe
+
+ROUNDS = 6
+"""Of rehearsals: the first points; more where they tell several histories; proofs; points that these lack."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    recipe: Recipe
+    point: Point
+    proves: bool
+    # that a few layers stand for all: with one more of each group
+
+    @property
+    def takes(self) -> list[list[Any]]:
+        """As the worker is told: the layers, and the point."""
+        few = self.recipe.few if self.recipe.collapses else [None]
+        at = [self.point.batch, self.point.length, self.point.rank]
+        return [[layers, *at] for layers in (few if self.proves else few[:1])]
+
+
+@dataclass(frozen=True)
+class Built:
+    recipe: Recipe
+    tape: Tape
+    lost: tuple[Point, ...] = ()
+    # whose layers do not extend
+
+    @property
+    def is_trusted(self) -> bool:
+        return not self.lost and all(history.formulas is not None for history in self.tape.histories)
+
+
+def build(recipes: Sequence[Recipe]) -> list[Built]:
+    """Recipes that differ in what is checkpointed alone: one worker rehearses them all."""
+    built = {recipe.key: Built(recipe, Tape((), recipe.bounds, {})) for recipe in recipes}
+    asked = [each for recipe in recipes for each in _first(recipe)]
+    for _ in range(ROUNDS):
+        stack, takes = _rehearsed(asked)
+        unproven = []
+        for each, take in zip(asked, takes, strict=True):
+            before = built[each.recipe.key]
+            tape = replace(before.tape, stack=stack).with_take(take)
+            is_lost = not any(take.point in history.points for history in tape.histories)
+            if is_lost and not each.proves and each.recipe.collapses:
+                unproven.append(replace(each, proves=True))
+            lost = (*before.lost, take.point) if is_lost and each.proves else before.lost
+            built[each.recipe.key] = replace(before, tape=tape, lost=lost)
+        asked = unproven or [each for one in built.values() for each in _further(one)]
+        if not asked:
+            break
+    return list(built.values())
+
+
+def _rank(recipe: Recipe) -> int | None:
+    """None where a tape may be of several."""
+    return None if recipe.point.rank and recipe.rank_is_free else recipe.point.rank
+
+
+def _first(recipe: Recipe) -> Iterator[Asked]:
+    for number, point in enumerate(first_points(recipe.bounds, _rank(recipe))):
+        yield Asked(recipe, point, proves=recipe.collapses and number == 0)
+
+
+def _further(built: Built) -> Iterator[Asked]:
+    """Where there are several histories: in all conditions first, then what each lacks."""
+    recipe, histories = built.recipe, built.tape.histories
+    known = {point for history in histories for point in history.points} | set(built.lost)
+    more = more_points(recipe.bounds, _rank(recipe)) if len(histories) > 1 else []
+    missing = [point for point in more if point not in known]
+    for point in missing or further_points(histories, built.tape.bounds):
+        yield Asked(recipe, point, proves=False)
+
+
+def _rehearsed(asked: Sequence[Asked]) -> tuple[Mapping[str, str], Iterator[Take]]:
+    orders = asked[0].recipe.orders
+    takes = [take for each in asked for take in each.takes]
+    answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [], "takes": takes}})
+    return answer["stack"], _taken(asked, [Recording.from_json(recording) for recording in answer["takes"]])
+
+
+def _taken(asked: Sequence[Asked], recordings: list[Recording]) -> Iterator[Take]:
+    for each in asked:
+        few, *more = [recordings.pop(0) for _ in each.takes]
+        yield Take(each.point, few, tuple(more), whole=not each.recipe.collapses)

@@ -1,0 +1,66 @@
+"""Tapes of recipes that were rehearsed on this machine, by their key, the libraries' versions and finefit's own code.
+
+A tape grows with every point that is rehearsed. It is written whole or not at all; a file that cannot be read is as if
+it were not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+
+from finefit.tape.tape import Tape
+from finefit.tape.written import decode, encode
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
+
+
+def folder() -> Path:
+    """`FINEFIT_CACHE`, or where caches are kept."""
+    home = os.environ.get("FINEFIT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "finefit")
+    return Path(home).expanduser() / "tapes"
+
+
+def read(key: str) -> Tape | None:
+    try:
+        return decode(_path(key).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def write(key: str, tape: Tape) -> None:
+    """A cache that cannot be written is no reason to stop."""
+    path = _path(key)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(encode(tape))
+        Path(aside).replace(path)
+
+
+def installed() -> dict[str, str]:
+    """Versions of the libraries that a rehearsal runs; those that are not here are left out."""
+    found = {}
+    for library in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[library] = version(library)
+    return found
+
+
+def _path(key: str) -> Path:
+    return folder() / f"{key}-{_made_with()}.xz"
+
+
+@cache
+def _made_with() -> str:
+    digest = hashlib.sha256(repr(sorted(installed().items())).encode())
+    for file in sorted(Path(str(files("finefit")), "worker").rglob("*.py")):  # the code that records
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,114 @@
+"""The recording of a recipe: of the atlas where it has the recipe, else of the cache, else rehearsed now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from finefit.catalog.atlas import tape_bytes
+from finefit.catalog.kernels import cublas_workspace_bytes
+from finefit.estimate.rehearsed import whole_recording
+from finefit.nouns.machine import Machine
+from finefit.nouns.recording import Recording
+from finefit.run import worker
+from finefit.tape.micro_batches import with_micro_batches
+from finefit.tape.tape import Take, Tape
+from finefit.tape.written import decode
+
+from . import cache
+from .recipe import Recipe
+
+Source = Literal["atlas", "rehearsal"]
+
+
+@dataclass(frozen=True)
+class Found:
+    recording: Recording
+    source: Source
+    stack: Mapping[str, str]
+    # versions that it was recorded with
+    tape: Tape | None = None
+    # what knows other points; None where there is no more than this one
+    notes: tuple[str, ...] = ()
+
+
+def find(recipe: Recipe, say: Callable[[str], None]) -> Found:
+    found = _in_atlas(recipe) or _in_cache(recipe) or _rehearsed(recipe, say)
+    return replace(found, recording=_as_asked(found.recording, recipe))
+
+
+def at_half(recipe: Recipe, found: Found) -> Recording | None:
+    """The same step with rows of half the length, where the tape knows it: what comes before the longest row."""
+    point = replace(recipe.point, length=recipe.point.length // 2)
+    half = None if found.tape is None else found.tape.at(point, recipe.groups)
+    return None if half is None else _as_asked(half, recipe)
+
+
+def _as_asked(recording: Recording, recipe: Recipe) -> Recording:
+    """With as many micro-batches, on that card."""
+    if recipe.accumulates_freely:
+        recording = with_micro_batches(recording, recipe.knobs.gradient_accumulation_steps)
+    return _on_card(recording, recipe.machine)
+
+
+def _in_atlas(recipe: Recipe) -> Found | None:
+    data = tape_bytes(recipe.key)
+    return None if data is None else _told(recipe, decode(data), "atlas", _other_versions)
+
+
+def _in_cache(recipe: Recipe) -> Found | None:
+    tape = cache.read(recipe.key)
+    return None if tape is None else _told(recipe, tape, "rehearsal", lambda _: ())
+
+
+def _told(recipe: Recipe, tape: Tape, source: Source, notes: Callable[[Tape], tuple[str, ...]]) -> Found | None:
+    recording = tape.at(recipe.point, recipe.groups)
+    return None if recording is None else Found(recording, source, tape.stack, tape, notes(tape))
+
+
+def _other_versions(tape: Tape) -> tuple[str, ...]:
+    here = cache.installed()
+    differ = [f"{name} {of} (installed: {here[name]})" for name, of in tape.stack.items() if here.get(name, of) != of]
+    return (f"computed for {', '.join(differ)}",) if differ else ()
+
+
+def _rehearsed(recipe: Recipe, say: Callable[[str], None]) -> Found:
+    """Kept in the cache, where a tape grows with every point."""
+    say("rehearsing the training step")
+    found, answer, notes = rehearse(recipe.orders, recipe.groups, say)
+    if not notes:
+        known = cache.read(recipe.key) or Tape((), recipe.bounds, answer["stack"])
+        cache.write(recipe.key, known.with_take(take_of(recipe, answer["recordings"])))
+    return Found(found, "rehearsal", answer["stack"], notes=notes)
+
+
+def rehearse(
+    orders: dict[str, Any], groups: Sequence[int], say: Callable[[str], None]
+) -> tuple[Recording, dict[str, Any], tuple[str, ...]]:
+    """The recording, what else the worker found, and notes. A few layers first, every layer where they do not stand
+    for all."""
+    answer = worker.ask("rehearse", orders)
+    few = whole_recording(answer["recordings"], groups)
+    if few is not None:
+        return few, answer, ()
+    say("a few layers do not stand for all here: rehearsing every layer")
+    answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [None]}})
+    whole = whole_recording(answer["recordings"], groups)
+    assert whole is not None, "a rehearsal of every layer always has a recording"
+    return whole, answer, ("every layer was rehearsed: a few do not stand for all",)
+
+
+def take_of(recipe: Recipe, recordings: list[dict[str, Any]]) -> Take:
+    few, *more = [Recording.from_json(recording) for recording in recordings]
+    return Take(recipe.point, few, tuple(more), whole=not recipe.collapses)
+
+
+def _on_card(recording: Recording, machine: Machine) -> Recording:
+    """A tape is recorded for one card of its kind; what libraries keep depends on the generation."""
+    if machine.gpu is None:
+        return recording
+    cublas = {kind for kind, name in enumerate(recording.kind_names) if name[0] == "workspace" and name[3] == "cublas"}
+    nbytes = cublas_workspace_bytes(machine.gpu.compute_capability)
+    sizes = [nbytes if kind in cublas else size for kind, size in zip(recording.kinds, recording.nbytes, strict=True)]
+    return replace(recording, nbytes=tuple(sizes))

@@ -1,0 +1,191 @@
+"""All that a recording depends on. What a tape answers by itself (micro-batch, length, rank, accumulation, number of
+layers) is not part of its key, nor what costs no memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from finefit.lower.orders import base_orders, can_collapse, few_layers, groups_of, rehearsal_orders
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.loop import Loop
+from finefit.nouns.machine import Machine
+from finefit.nouns.method import Full, Method
+from finefit.nouns.model import Model
+from finefit.tape.micro_batches import RECORDED
+from finefit.tape.sizes import Point
+from finefit.tape.tape import Bounds
+
+OURS = Loop()
+FREE_CONFIG = {
+    "_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range", "bos_token_id",
+    "eos_token_id", "pad_token_id", "architectures", "rope_theta", "tokenizer_class", "pretraining_tp",
+}  # fmt: skip
+"""Keys of a configuration that change no tensor of a training step."""
+FREE_TRAINER = {
+    "per_device_train_batch_size", "gradient_accumulation_steps", "use_cpu", "max_length", "gradient_checkpointing",
+    "report_to", "disable_tqdm", "bf16", "fp16",
+}  # fmt: skip
+HALF = {"float16": "bfloat16"}
+"""What has the same width has the same tape."""
+SMALL_PRODUCT_TOKENS = 512
+"""Up to so many rows a 4-bit product may run without a dequantised copy (`worker/rules/bitsandbytes.py`)."""
+
+SORTED_TOKENS = 3072
+"""From more tokens on an embedding's gradient is sorted (`worker/rules/kernels.py`); it has at most a row a word."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    model: Model
+    method: Method
+    knobs: Knobs
+    machine: Machine
+    loop: Loop = OURS
+    trust_remote_code: bool = False
+
+    @property
+    def point(self) -> Point:
+        rank = 0 if isinstance(self.method, Full) else self.method.r
+        return Point(self.knobs.per_device_train_batch_size, self.knobs.max_length, rank)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        return groups_of(self.model, self.knobs)
+
+    @property
+    def collapses(self) -> bool:
+        """Whether a few layers may stand for all."""
+        return can_collapse(self.model, self.knobs)
+
+    @property
+    def few(self) -> list[list[int]]:
+        return few_layers(self.model, self.knobs)
+
+    @property
+    def accumulates_freely(self) -> bool:
+        """A foreign loop that holds a micro-batch's outputs does not drop them as ours does."""
+        return self.loop.hold_outputs == "no"
+
+    @cached_property
+    def orders(self) -> dict[str, Any]:
+        """For a rehearsal at `point`, with two micro-batches where any number follows from them."""
+        base = base_orders(self.model, self.method, self.knobs, self.machine, self.trust_remote_code)
+        orders = rehearsal_orders(base, self.model, self.knobs, self.machine, self.loop, whole=not self.collapses)
+        if not self.accumulates_freely:
+            return orders
+        return orders | {"rehearsal": orders["rehearsal"] | {"accumulation": RECORDED}}
+
+    @property
+    def rank_is_free(self) -> bool:
+        """bitsandbytes keeps small states unquantised, or unpaged, so sizes are no straight lines in the rank."""
+        return "8bit" not in self.knobs.optim and "paged" not in self.knobs.optim
+
+    @property
+    def shape(self) -> str:
+        """Which layers are checkpointed, as far as a tape is not free of it."""
+        if not self.collapses:
+            return f"whole-{self.knobs.gradient_checkpointing}"
+        if len(self.groups) == 2:
+            return "first"
+        return "none" if self.knobs.gradient_checkpointing == 0 else "all"
+
+    @property
+    def bounds(self) -> Bounds:
+        config = self.model.config
+        texts = [config, config.get("text_config") or {}]
+        lengths = {bound for text in texts for bound in _length_bounds(text)}
+        quantized = {SMALL_PRODUCT_TOKENS} if self.orders["model"]["quantization"] else set()
+        embedding = {SORTED_TOKENS, *(text["vocab_size"] for text in texts if "vocab_size" in text)}
+        tokens = quantized | (embedding if isinstance(self.method, Full) else set())
+        widths = {width for text in texts for width in _widths(text)} if self.point.rank else set()
+        return Bounds(tuple(sorted(lengths)), tuple(sorted(tokens)), tuple(sorted(widths)))
+
+    @cached_property
+    def key(self) -> str:
+        """The same for recipes with the same tape."""
+        orders, rehearsal = self.orders, self.orders["rehearsal"]
+        trainer = {name: value for name, value in orders["trainer"].items() if name not in FREE_TRAINER}
+        parts = {
+            "shape": self.shape,
+            "model": _model_key(orders["model"], free_of_layers=self.collapses),
+            "peft": self._peft_key(),
+            "adapter_dtype": orders["adapter_dtype"],
+            "trainer": trainer,
+            "autocast": orders["trainer"]["bf16"] or orders["trainer"]["fp16"],
+            "loss": orders["loss"],
+            "device": orders["device"],
+            "flash": tuple(rehearsal["compute_capability"]) >= (8, 0),
+            "kernel": rehearsal["attention_kernel"],
+            "hold_outputs": rehearsal["hold_outputs"],
+        }
+        if not self.accumulates_freely:
+            parts["accumulation"] = rehearsal["accumulation"]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _peft_key(self) -> dict[str, Any] | None:
+        peft: dict[str, Any] | None = self.orders["peft"]
+        if peft is None:
+            return None
+        rank = None if self.rank_is_free else peft["r"]
+        return peft | {"r": rank, "lora_alpha": None, "lora_dropout": peft["lora_dropout"] > 0}
+
+
+def _model_key(model: Mapping[str, Any], free_of_layers: bool) -> dict[str, Any]:
+    free = FREE_CONFIG | ({"num_hidden_layers", "layer_types", "max_window_layers"} if free_of_layers else set())
+    flash_package = model["attn_implementation"] == "flash_attention_2"
+    quantization = model["quantization"]
+    if quantization and "bnb_4bit_compute_dtype" in quantization:
+        compute = quantization["bnb_4bit_compute_dtype"]
+        quantization = quantization | {"bnb_4bit_compute_dtype": HALF.get(compute, compute)}
+    return {
+        "config": _without(model["config"], free),
+        "dtype": HALF.get(model["dtype"], model["dtype"]),
+        "attention": "sdpa" if flash_package else model["attn_implementation"],
+        "quantization": quantization,
+        "prepare": model["prepare"],
+    }
+
+
+def _without(config: Mapping[str, Any], free: set[str]) -> dict[str, Any]:
+    """A configuration's keys that matter. How positions are scaled does not, where no length changes it."""
+    if not _scales_by_length(config) and "n_positions" not in config:
+        free = free | {"max_position_embeddings", "rope_scaling", "rope_parameters"}
+    return {
+        name: _without(value, free) if isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if name not in free and value is not None
+    }
+
+
+def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return config.get("rope_scaling") or config.get("rope_parameters") or {}
+
+
+def _scales_by_length(config: Mapping[str, Any]) -> bool:
+    rope = _rope(config)
+    return rope.get("rope_type", rope.get("type")) in ("longrope", "dynamic")
+
+
+def _length_bounds(config: Mapping[str, Any]) -> list[int]:
+    """Lengths beyond which the model runs otherwise; a window is exceeded at its own length (masking_utils)."""
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    original = "original_max_position_embeddings"
+    scaled_from = config.get(original) or _rope(config).get(original)
+    found = [
+        window and window - 1,
+        config.get("attention_chunk_size"),
+        scaled_from if _scales_by_length(config) else None,
+    ]
+    return [bound for bound in found if isinstance(bound, int)]
+
+
+def _widths(config: Mapping[str, Any]) -> list[int]:
+    """Of matrices: whatever number in the configuration could be one."""
+    numbers = [value for key, value in config.items() if isinstance(value, int) and key.endswith(("_size", "n_embd"))]
+    heads, head = config.get("num_attention_heads"), config.get("head_dim")
+    return numbers + ([heads * head] if heads and head else [])

@@ -1,0 +1,70 @@
+"""From two micro-batches of an optimizer step to any number.
+
+A recording has two: the first makes the gradients, the second adds to them, and all that follow do what the second did.
+More of them leave the tensors of their batches, which wait for their turn. For one alone, the second is cut out; what
+then differs from a recording of one are single numbers, a few hundred bytes in all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from finefit.nouns.recording import Recording
+
+RECORDED = 2
+CUT = ("forward", "loss", "backward")
+
+
+def with_micro_batches(recording: Recording, count: int) -> Recording:
+    """A recording of two as one of `count`."""
+    further = _further_batches(recording)
+    if count == 1:
+        return _without_second(recording, further)
+    nbytes = list(recording.nbytes)
+    for number in further:
+        nbytes[number - 1] *= count - 1
+    return replace(recording, nbytes=tuple(nbytes))
+
+
+def _further_batches(recording: Recording) -> set[int]:
+    """The tensors of the second micro-batch: of those that come together, the later half."""
+    found: set[int] = set()
+    for (start, label), (stop, _) in zip(recording.marks, recording.marks[1:], strict=False):
+        if label.split("/")[2:] == ["batch"]:
+            born = [event for event in recording.events[start:stop] if event > 0 and _is_batch(recording, event)]
+            found.update(born[len(born) // RECORDED :])
+    return found
+
+
+def _is_batch(recording: Recording, number: int) -> bool:
+    return recording.kind_names[recording.kinds[number - 1]][0] == "batch"
+
+
+def _without_second(recording: Recording, further: set[int]) -> Recording:
+    """Without what was born in the second micro-batch; what died in it, dies as the optimizer's step begins."""
+    gone = set(further)
+    events: list[int] = []
+    marks: list[tuple[int, str]] = []
+    for (start, label), (stop, _) in zip(recording.marks, recording.marks[1:], strict=False):
+        step, micro, phase = label.split("/")[:3]
+        is_second = micro == "1" and phase in CUT
+        happened = recording.events[start:stop]
+        if is_second:
+            gone.update(event for event in happened if event > 0)
+        else:
+            marks.append((len(events), "/".join([step, "0", *label.split("/")[2:]])))
+        events += [event for event in happened if abs(event) not in gone]
+    return _renumbered(replace(recording, events=tuple(events), marks=(*marks, (len(events), recording.marks[-1][1]))))
+
+
+def _renumbered(recording: Recording) -> Recording:
+    """Storages counted anew, by their births."""
+    born = [event for event in recording.events if event > 0]
+    number_of = {old: new for new, old in enumerate(born, start=1)}
+    return replace(
+        recording,
+        nbytes=tuple(recording.nbytes[old - 1] for old in born),
+        kinds=tuple(recording.kinds[old - 1] for old in born),
+        block_of=tuple(recording.block_of[old - 1] for old in born),
+        events=tuple(number_of[event] if event > 0 else -number_of[-event] for event in recording.events),
+    )

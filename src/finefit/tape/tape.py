@@ -1,0 +1,196 @@
+"""A tape: one recipe's step at any micro-batch, length and number of layers, from a few recordings.
+
+Recordings of one recipe at several points (B, S) tell one history where the same storages are born and die in the same
+order; then only sizes differ, and `sizes.py` knows them between the points. Where kernels change (one row alone, a
+length that is no multiple of 16, a sliding window exceeded), it may be another history, and a tape has several. A point
+is answered only where each of its conditions was met by a recorded point of one history; else it must be rehearsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from finefit.nouns.recording import Recording
+
+from .expand import Growth, Name, growths_of, storages_and_events, stretch
+from .sizes import Formula, Point, formulas, rulers_at
+
+TRUSTED_FROM = 3
+"""Points of one history: a formula has at most two unknowns, and must be right at one point more."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Beyond which values a recipe's kernels may change, and what else its sizes depend on."""
+
+    lengths: tuple[int, ...] = ()
+    # a sliding window, or the length from which positions are scaled otherwise
+    tokens: tuple[int, ...] = ()
+    # of a micro-batch
+    widths: tuple[int, ...] = ()
+    # of matrices with adapters
+
+    def conditions(self, point: Point) -> tuple[bool, ...]:
+        return (
+            point.batch == 1,
+            point.length % 16 == 0,
+            point.chunks > 1,
+            point.chunks > 2,
+            *(point.length > bound for bound in self.lengths),
+            *(point.tokens > bound for bound in self.tokens),
+        )
+
+
+COUNTS = ("parameters", "trainable_parameters", "layer_parameters", "layer_trainable_parameters")
+"""Of a recording; with adapters they depend on the rank, as sizes do."""
+
+Row = tuple[int, ...]
+"""One number at each point of a history."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The same births and deaths at several points."""
+
+    few: Recording
+    # a few layers of each group, or the whole model; as at the first point
+    growths: tuple[Growth, ...]
+    # one for each group; none where the whole model was recorded
+    points: tuple[Point, ...]
+    rows: tuple[Row, ...]
+    # bytes, each combination once
+    row_of: tuple[int, ...]
+    # per storage, which row it has
+    counts: tuple[Row, ...]
+    # of COUNTS
+    widths: tuple[int, ...] = ()
+    # as in Bounds
+
+    @cached_property
+    def formulas(self) -> tuple[Formula, ...] | None:
+        """Of the rows, then of the counts; None where one has none, or what grows with the layers has more than one
+        ruler."""
+        if len(self.points) < TRUSTED_FROM:
+            return None
+        found = formulas((*self.rows, *self.counts), self.points, self.widths)
+        return None if found is None or None in self._growing_rulers(found).values() else found
+
+    def _growing_rulers(self, found: Sequence[Formula]) -> dict[Name, str | None]:
+        """By which ruler each storage is measured that is larger with more layers."""
+        growing = {name for growth in self.growths for name in growth}
+        names = storages_and_events(self.few)[0] if growing else {}
+        return {name: found[row].ruler for name, row in zip(names, self.row_of, strict=False) if name in growing}
+
+    def growths_at(self, point: Point) -> tuple[Growth, ...]:
+        """A storage of a layer's share in bytes of one ruler has as much of it, however long the ruler is."""
+        if self.formulas is None:
+            return self.growths
+        rulers = self._growing_rulers(self.formulas)
+        first, here = (rulers_at(each, self.widths) for each in (self.points[0], point))
+        return tuple(
+            {name: nbytes * here[ruler] // first[ruler] for name, nbytes in growth.items() if (ruler := rulers[name])}
+            for growth in self.growths
+        )
+
+    def numbers(self, point: Point) -> tuple[int, ...] | None:
+        """Rows and counts at a point: as recorded where it was, else by their formulas."""
+        if point in self.points:
+            place = self.points.index(point)
+            return tuple(row[place] for row in (*self.rows, *self.counts))
+        if self.formulas is None:
+            return None
+        values = rulers_at(point, self.widths)
+        return tuple(formula.at(values) for formula in self.formulas)
+
+    def covers(self, point: Point, bounds: Bounds) -> bool:
+        """Whether the point was recorded, or each of its conditions was met by one that was."""
+        if point in self.points:
+            return True
+        met = [bounds.conditions(each) for each in self.points]
+        return all(asked in seen for asked, seen in zip(bounds.conditions(point), zip(*met, strict=True), strict=True))
+
+    def few_at(self, point: Point) -> Recording | None:
+        numbers = self.numbers(point)
+        if numbers is None:
+            return None
+        parameters, trained, of_layer, trained_of_layer = numbers[len(self.rows) :]
+        return replace(
+            self.few,
+            nbytes=tuple(numbers[row] for row in self.row_of),
+            parameters=parameters,
+            trainable_parameters=trained,
+            layer_parameters=of_layer,
+            layer_trainable_parameters=trained_of_layer,
+        )
+
+    def at(self, point: Point, layers: Sequence[int]) -> Recording | None:
+        few = self.few_at(point)
+        return few if few is None or not self.growths else stretch(few, self.growths_at(point), layers)
+
+
+@dataclass(frozen=True)
+class Tape:
+    histories: tuple[History, ...]
+    bounds: Bounds
+    stack: Mapping[str, str]
+    # versions that it was recorded with
+
+    def at(self, point: Point, layers: Sequence[int]) -> Recording | None:
+        """The recording at a point, with `layers` layers of each group; None where it must be rehearsed."""
+        history = self.history_at(point)
+        return None if history is None else history.at(point, layers)
+
+    def history_at(self, point: Point) -> History | None:
+        """The one that tells of this point; None where none does, or where two could."""
+        covering = [history for history in self.histories if history.covers(point, self.bounds)]
+        return covering[0] if len(covering) == 1 else None
+
+    def with_take(self, take: Take) -> Tape:
+        """With what was recorded at one more point. A take of no known history whose layers do not extend, is lost."""
+        few = without_layer_numbers(take.few)
+        events = storages_and_events(few)[1]
+        for place, history in enumerate(self.histories):
+            if bool(history.growths) != take.whole and storages_and_events(history.few)[1] == events:
+                told = _longer(history, take.point, few) if take.point not in history.points else history
+                return replace(self, histories=(*self.histories[:place], told, *self.histories[place + 1 :]))
+        growths = () if take.whole else growths_of(take.few, take.more) if take.more else None
+        if growths is None:
+            return self
+        told = _longer(History(few, growths, (), (), (), (), self.bounds.widths), take.point, few)
+        return replace(self, histories=(*self.histories, told))
+
+
+@dataclass(frozen=True)
+class Take:
+    """What was recorded at one point: a few layers, and one more of each group where it was asked for."""
+
+    point: Point
+    few: Recording
+    more: tuple[Recording, ...] = ()
+    whole: bool = False
+    # the whole model, in `few`
+
+
+def _longer(history: History, point: Point, few: Recording) -> History:
+    """With the sizes of one more point."""
+    before = [history.rows[row] for row in history.row_of] or [()] * len(few.nbytes)
+    sizes = [(*row, nbytes) for row, nbytes in zip(before, few.nbytes, strict=True)]
+    places: dict[Row, int] = {}
+    row_of = tuple(places.setdefault(row, len(places)) for row in sizes)
+    counts = history.counts or ((),) * len(COUNTS)
+    counts = tuple((*row, getattr(few, name)) for row, name in zip(counts, COUNTS, strict=True))
+    return replace(history, points=(*history.points, point), rows=tuple(places), row_of=row_of, counts=counts)
+
+
+def without_layer_numbers(recording: Recording) -> Recording:
+    """Kinds whose modules differ in nothing but the layer's number are one."""
+    numbers: dict[tuple[str, str, str, str], int] = {}
+    kinds = [numbers.setdefault(_unnumbered(name), len(numbers)) for name in recording.kind_names]
+    return replace(recording, kind_names=tuple(numbers), kinds=tuple(kinds[kind] for kind in recording.kinds))
+
+
+def _unnumbered(name: tuple[str, str, str, str]) -> tuple[str, str, str, str]:
+    category, phase, module, op = name
+    return category, phase, ".".join("*" if part.isdigit() else part for part in module.split(".")), op

@@ -1,0 +1,95 @@
+"""A tape as bytes, to ship and to keep: columns of small numbers that repeat from layer to layer, compressed.
+
+A death is written as how many births ago its storage was born, so that equal layers read equal.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Sequence
+from typing import Any
+
+from finefit.nouns.recording import Recording
+
+from .sizes import Point
+from .tape import COUNTS, Bounds, History, Tape
+
+FORM = 1
+"""Changes where older bytes would be misread."""
+
+
+def encode(tape: Tape) -> bytes:
+    written = {
+        "form": FORM,
+        "bounds": [tape.bounds.lengths, tape.bounds.tokens, tape.bounds.widths],
+        "stack": dict(tape.stack),
+        "histories": [_history(history) for history in tape.histories],
+    }
+    return lzma.compress(json.dumps(written, separators=(",", ":")).encode())
+
+
+def decode(data: bytes) -> Tape:
+    """Raises `ValueError` where the bytes are not of this form."""
+    try:
+        written = json.loads(lzma.decompress(data))
+    except lzma.LZMAError as torn:
+        raise ValueError("torn") from torn
+    if written.get("form") != FORM:
+        raise ValueError(f"of form {written.get('form')}, not {FORM}")
+    bounds = Bounds(*(tuple(numbers) for numbers in written["bounds"]))
+    histories = tuple(_read_history(history, bounds) for history in written["histories"])
+    return Tape(histories, bounds, written["stack"])
+
+
+def _history(history: History) -> dict[str, Any]:
+    few = history.few
+    return {
+        "blocks": few.blocks,
+        "kinds": few.kinds,
+        "kind_names": few.kind_names,
+        "block_of": few.block_of,
+        "events": _relative(few.events),
+        "marks": few.marks,
+        "counts": history.counts,
+        "growths": [[[*name, nbytes] for name, nbytes in growth.items()] for growth in history.growths],
+        "points": [[point.batch, point.length, point.rank] for point in history.points],
+        "rows": history.rows,
+        "row_of": history.row_of,
+    }
+
+
+def _read_history(written: dict[str, Any], bounds: Bounds) -> History:
+    rows = tuple(tuple(row) for row in written["rows"])
+    row_of = tuple(written["row_of"])
+    counts = tuple(tuple(row) for row in written["counts"])
+    few = written | {"events": _absolute(written["events"]), "nbytes": [rows[row][0] for row in row_of]}
+    few |= dict(zip(COUNTS, (row[0] for row in counts), strict=True))
+    return History(
+        few=Recording.from_json(few),
+        growths=tuple({(block, number): nbytes for block, number, nbytes in growth} for growth in written["growths"]),
+        points=tuple(Point(*numbers) for numbers in written["points"]),
+        rows=rows,
+        row_of=row_of,
+        counts=counts,
+        widths=bounds.widths,
+    )
+
+
+def _relative(events: Sequence[int]) -> list[int]:
+    """0 for a birth; for a death, how many births ago."""
+    births = 0
+    written = []
+    for event in events:
+        births += event > 0
+        written.append(0 if event > 0 else births + event + 1)
+    return written
+
+
+def _absolute(written: Sequence[int]) -> list[int]:
+    births = 0
+    events = []
+    for ago in written:
+        births += ago == 0
+        events.append(births if ago == 0 else ago - births - 1)
+    return events

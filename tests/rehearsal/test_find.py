@@ -1,0 +1,125 @@
+"""Where a recording comes from: the atlas, the cache, the worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache as cache_results
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.method import LoRA
+from finefit.rehearsal import cache
+from finefit.rehearsal.build import build
+from finefit.rehearsal.find import find
+from finefit.rehearsal.recipe import Recipe
+from finefit.run import worker
+from finefit.tape.expand import storages_and_events
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
+from finefit.world.gpus import machine_named
+from finefit.world.models import find_model
+
+CONFIG = {
+    "model_type": "llama",
+    "vocab_size": 1024,
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 7,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    path = tmp_path_factory.mktemp("small") / "config.json"
+    path.write_text(json.dumps(CONFIG))
+    return Recipe(find_model(str(path)), LoRA(), Knobs(max_length=256), machine_named("A100-80GB"))
+
+
+ASK = worker.ask
+
+
+@cache_results
+def _asked(verb: str, orders: str) -> dict[str, Any]:
+    return ASK(verb, json.loads(orders))
+
+
+@pytest.fixture
+def emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of tapes; what the worker once answered in these tests, it answers at once."""
+    monkeypatch.setenv("FINEFIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(worker, "ask", lambda verb, orders: _asked(verb, json.dumps(orders)))
+    return tmp_path
+
+
+def no_worker(verb: str, orders: Any) -> Any:
+    raise AssertionError("the worker was asked")
+
+
+def silent(_: str) -> None:
+    pass
+
+
+def test_what_was_rehearsed_once_is_not_rehearsed_again(
+    small: Recipe, emptied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time it comes from the cache: the same recording; another length still asks the worker."""
+    first = find(small, silent)
+    monkeypatch.setattr(worker, "ask", no_worker)
+    again = find(small, silent)
+    assert storages_and_events(again.recording) == storages_and_events(first.recording)
+    assert again.source == first.source == "rehearsal"
+    with pytest.raises(AssertionError, match="asked"):
+        find(replace(small, knobs=replace(small.knobs, max_length=300)), silent)
+
+
+def test_a_built_tape_answers_unseen_points_without_the_worker(
+    small: Recipe, emptied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Built at its points, kept in the cache: another batch, length, rank and accumulation equal their rehearsal."""
+    unseen = replace(
+        small,
+        method=LoRA(r=20),
+        knobs=replace(small.knobs, max_length=777, per_device_train_batch_size=6, gradient_accumulation_steps=2),
+    )
+    direct = find(unseen, silent)
+    built = build([small])[0]
+    assert built.is_trusted
+    cache.write(small.key, built.tape)
+    monkeypatch.setattr(worker, "ask", no_worker)
+    replayed = find(unseen, silent)
+    assert storages_and_events(replayed.recording) == storages_and_events(direct.recording)
+    assert phase_peaks(replayed.recording, CUDA_BLOCK_BYTES) == phase_peaks(direct.recording, CUDA_BLOCK_BYTES)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-30], lambda data: b"", lambda data: b"{}"], ids=["torn", "empty", "other"]
+)
+def test_a_spoiled_cache_is_as_if_it_were_not_there(
+    small: Recipe, emptied: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    find(small, silent)
+    (file,) = (emptied / "tapes").iterdir()
+    file.write_bytes(spoil(file.read_bytes()))
+    assert cache.read(small.key) is None
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(
+    small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tapes").write_text("a file where the folder should be")
+    monkeypatch.setenv("FINEFIT_CACHE", str(tmp_path))
+    assert find(small, silent).recording.blocks == 7
+
+
+def test_hoppers_libraries_take_more(small: Recipe, emptied: Path) -> None:
+    """A tape of an Ampere card serves a Hopper: cuBLAS keeps 32 MiB a thread there."""
+    ampere = find(small, silent).recording
+    hopper = find(replace(small, machine=machine_named("H100-80GB")), silent).recording
+    assert sum(hopper.nbytes) - sum(ampere.nbytes) == 2 * ((32 << 20) - 8_519_680)

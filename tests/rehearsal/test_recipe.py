@@ -1,0 +1,79 @@
+"""Which recipes share a tape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.loop import Loop
+from finefit.nouns.method import Full, LoRA, Method, QLoRA
+from finefit.rehearsal.recipe import Recipe
+from finefit.world.gpus import machine_named
+from finefit.world.models import find_model
+
+PLAIN = LoRA()
+KNOBS = Knobs(max_length=1024)
+
+
+def recipe(model: str = "Qwen/Qwen2.5-0.5B", method: Method = PLAIN, gpu: str = "A100-80GB", **knobs: object) -> Recipe:
+    return Recipe(find_model(model), method, replace(KNOBS, **knobs), machine_named(gpu))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        recipe(per_device_train_batch_size=7),
+        recipe(max_length=77),
+        recipe(gradient_accumulation_steps=16),
+        recipe(method=LoRA(r=64, alpha=5)),
+        recipe(dtype="float16", mixed_precision="fp16"),
+        recipe(attn_implementation="sdpa", gpu="RTX4090"),
+        recipe(gpu="H100-80GB"),
+        recipe(expandable_segments=True),
+        recipe(model="Qwen/Qwen2.5-0.5B-Instruct"),
+    ],
+    ids=lambda one: "",
+)
+def test_what_a_tape_answers_by_itself_is_not_in_its_key(other: Recipe) -> None:
+    assert other.key == recipe().key
+
+
+DIFFERENT = {
+    "loss": recipe(loss="full"),
+    "eager": recipe(attn_implementation="eager"),
+    "no flash": recipe(gpu="T4-16GB"),
+    "processor": recipe(gpu="cpu"),
+    "float32": recipe(dtype="float32"),
+    "no autocast": recipe(mixed_precision="no"),
+    "none checkpointed": recipe(gradient_checkpointing=0),
+    "first ones checkpointed": recipe(gradient_checkpointing=9),
+    "modules": recipe(method=LoRA(target_modules=("q_proj",))),
+    "dropout": recipe(method=LoRA(dropout=0.1)),
+    "full": recipe(method=Full()),
+    "4 bits": recipe(method=QLoRA()),
+    "8 bits": recipe(method=QLoRA(8)),
+    "one statistic": recipe(method=QLoRA(double_quant=False)),
+    "optimizer": recipe(optim="adamw_bnb_8bit"),
+    "model": recipe(model="Qwen/Qwen2.5-1.5B"),
+    "loop": replace(recipe(), loop=Loop(hold_outputs="step")),
+}
+
+
+def test_what_changes_the_history_is_in_the_key() -> None:
+    """All of these are told apart, from one another and from the plain recipe."""
+    keys = [one.key for one in DIFFERENT.values()] + [recipe().key]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_rank_is_in_the_key_of_states_with_thresholds() -> None:
+    """bitsandbytes keeps small states as they are, so that an 8-bit tape is of one rank."""
+    eight = {recipe(method=LoRA(r=rank), optim="adamw_bnb_8bit").key for rank in (8, 16)}
+    assert len(eight) == 2
+
+
+def test_any_number_of_first_layers_shares_a_tape() -> None:
+    """As long as four of each kind are left; with fewer, the whole model is rehearsed."""
+    assert recipe(gradient_checkpointing=4).key == recipe(gradient_checkpointing=20).key
+    assert not recipe(gradient_checkpointing=3).collapses

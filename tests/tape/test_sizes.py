@@ -1,0 +1,50 @@
+"""Sizes as formulas: exact at every point, or none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finefit.tape.points import first_points, further_points
+from finefit.tape.sizes import RULERS, Formula, Point, formulas, rulers_at
+from finefit.tape.tape import Bounds
+
+POINTS = first_points(Bounds(), None)
+ANY_POINT = st.builds(Point, st.integers(1, 64), st.integers(2, 200_000), st.integers(1, 256))
+ANY_FORMULA = st.lists(
+    st.tuples(st.integers(1, 1 << 33), st.sampled_from(list(RULERS))), min_size=1, max_size=2, unique_by=lambda t: t[1]
+).map(lambda terms: Formula(tuple(terms)))
+
+
+@given(ANY_FORMULA, ANY_POINT)
+def test_what_is_measured_by_rulers_is_known_everywhere(formula: Formula, point: Point) -> None:
+    """From the first points alone, a size of one ruler or of two is found again at any other point."""
+    row = [formula.at(rulers_at(each)) for each in POINTS]
+    found = formulas([row], POINTS)
+    assert found is not None
+    assert found[0].at(rulers_at(point)) == formula.at(rulers_at(point))
+
+
+@given(ANY_FORMULA, st.integers(0, len(POINTS) - 1))
+def test_a_byte_off_at_one_point_is_no_formula(formula: Formula, place: int) -> None:
+    """Near enough is not enough."""
+    row = [formula.at(rulers_at(each)) + (number == place) for number, each in enumerate(POINTS)]
+    assert formulas([row], POINTS) is None
+
+
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds((511,)), Bounds((2047, 4096)), Bounds((4095,), (512,))])
+def test_the_first_points_meet_every_condition(bounds: Bounds) -> None:
+    """Alone and in company, aligned or not, on both sides of every length; with one, two and three chunks of tokens."""
+    points = first_points(bounds, None)
+    conditions = replace(bounds, tokens=()).conditions
+    assert all(set(met) == {True, False} for met in zip(*map(conditions, points), strict=True))
+    assert {min(point.chunks, 3) for point in points} == {1, 2, 3}
+    assert len({point.rank for point in points}) > 2
+
+
+def test_a_trusted_history_needs_no_further_points() -> None:
+    """And where there is none, nothing is asked for."""
+    assert further_points([], Bounds()) == []

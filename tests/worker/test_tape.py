@@ -1,0 +1,112 @@
+"""The tape against rehearsals at points that it has not seen."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import Any
+
+import pytest
+from recipes import merged, orders, rehearsed
+
+from finefit.nouns.recording import Recording
+from finefit.tape.expand import storages_and_events
+from finefit.tape.micro_batches import with_micro_batches
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
+from finefit.tape.points import first_points, further_points, more_points
+from finefit.tape.sizes import Point
+from finefit.tape.tape import Bounds, Take, Tape
+from finefit.tape.written import decode, encode
+
+BOUNDS = Bounds((), (512, 3072), (64, 160))
+NF4 = {"quantization": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16"}}
+RECIPES: dict[str, dict[str, Any]] = {
+    "lora": orders(device="cuda", gradient_checkpointing="all", trainer={"bf16": True}, model={"dtype": "bfloat16"}),
+    "full, eager, whole logits": orders(device="cuda", peft=None, loss="full", model={"attn_implementation": "eager"}),
+    "4 bits": orders(device="cuda", gradient_checkpointing="all", model=merged({"dtype": "bfloat16"}, NF4)),
+}
+
+
+def recorded(name: str, point: Point, layers: int) -> Recording:
+    order = RECIPES[name]
+    peft = order["peft"]
+    changes = {
+        "trainer": {"per_device_train_batch_size": point.batch},
+        "rehearsal": {"length": point.length},
+        "peft": peft and {"r": point.rank},
+    }
+    checkpointed = layers if order["gradient_checkpointing"] == "all" else 0
+    return rehearsed(merged(order, changes), [layers, checkpointed])
+
+
+@cache
+def tape(name: str) -> Tape:
+    """As `finefit.rehearsal.build` makes it, in this process."""
+    made = Tape((), BOUNDS, {})
+    points = first_points(BOUNDS, None if RECIPES[name]["peft"] else 0)
+    while points:
+        for point in points:
+            few = recorded(name, point, 5)
+            told = made.with_take(Take(point, few))
+            made = told if told != made else made.with_take(Take(point, few, (recorded(name, point, 6),)))
+        told = {point for history in made.histories for point in history.points}
+        more = more_points(BOUNDS, None if RECIPES[name]["peft"] else 0) if len(made.histories) > 1 else []
+        points = [point for point in more if point not in told] or further_points(made.histories, BOUNDS)
+    return made
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_replay_is_the_rehearsal_at_unseen_points(name: str) -> None:
+    """At random micro-batches, lengths, ranks and numbers of layers: every storage to the byte."""
+    seeded = random.Random(name)
+    for _ in range(4):
+        rank = seeded.choice([4, 16, 64]) if RECIPES[name]["peft"] else 0
+        length = seeded.randint(600, 2500)
+        point = Point(seeded.randint(1, 10_000 // length), length, rank)
+        layers = seeded.choice([4, 7, 9])
+        replayed, direct = tape(name).at(point, [layers]), recorded(name, point, layers)
+        assert replayed is not None, point
+        assert storages_and_events(replayed) == storages_and_events(direct)
+        assert phase_peaks(replayed, CUDA_BLOCK_BYTES) == phase_peaks(direct, CUDA_BLOCK_BYTES)
+        assert (replayed.parameters, replayed.trainable_parameters) == (direct.parameters, direct.trainable_parameters)
+
+
+def test_chunks_beyond_the_third_change_next_to_nothing() -> None:
+    """Seven chunks of tokens are answered by the history of three: the peak is within 0.1 %."""
+    point = Point(14, 2048, 8)
+    replayed = tape("4 bits").at(point, [5])
+    assert replayed is not None
+    direct = phase_peaks(recorded("4 bits", point, 5), CUDA_BLOCK_BYTES)
+    assert phase_peaks(replayed, CUDA_BLOCK_BYTES)["peak"] == pytest.approx(direct["peak"], rel=0.001)
+
+
+def test_under_a_condition_never_met_nothing_is_answered() -> None:
+    """Few tokens may take another 4-bit kernel, and no point had so few."""
+    assert tape("4 bits").at(Point(1, 300, 8), [5]) is None
+
+
+def test_a_tape_is_read_as_it_was_written() -> None:
+    assert decode(encode(tape("4 bits"))) == tape("4 bits")
+
+
+def test_torn_bytes_are_no_tape() -> None:
+    with pytest.raises(ValueError, match="torn"):
+        decode(encode(tape("lora"))[:-40])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_one_micro_batch_is_cut_from_two(name: str) -> None:
+    """A recording of two as one of one: the peaks of a direct one but for single numbers."""
+    two = rehearsed(RECIPES[name], [5, 0])
+    one = phase_peaks(rehearsed(merged(RECIPES[name], {"rehearsal": {"accumulation": 1}}), [5, 0]))
+    cut = phase_peaks(with_micro_batches(two, 1))
+    assert all(abs(cut[phase] - nbytes) <= 512 for phase, nbytes in one.items())
+
+
+def test_further_micro_batches_wait_on_the_gpu() -> None:
+    """Eight micro-batches take as much as two, and the ids, labels and masks of six."""
+    two = rehearsed(RECIPES["lora"], [5, 5])
+    batches = [nbytes for kind, nbytes in zip(two.kinds, two.nbytes, strict=True) if two.kind_names[kind][0] == "batch"]
+    one_batch = sum(batches) // 4  # two steps of two
+    eight = with_micro_batches(two, 8)
+    assert phase_peaks(eight)["backward"] == phase_peaks(two)["backward"] + 6 * one_batch

@@ -1,0 +1,86 @@
+"""Builds the atlas: tapes of popular models, which ship with the package (`make atlas`).
+
+A recipe that is in the atlas already is left alone, so that a build that was stopped goes on; `--again` builds all of
+them. A tape that is not trusted is not shipped: such a recipe is rehearsed when it is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+from finefit.catalog.atlas import tape_bytes
+from finefit.errors import FinefitError
+from finefit.nouns.job import Job
+from finefit.nouns.knobs import Checkpointing
+from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
+from finefit.rehearsal.build import Built, build
+from finefit.rehearsal.recipe import Recipe
+from finefit.search.choice import choose, suited
+from finefit.tape.written import encode
+from finefit.world.gpus import machine_named
+from finefit.world.models import find_model
+
+LIST = Path(__file__).parent / "atlas.csv"
+FOLDER = Path(str(files("finefit.catalog"))) / "atlas"
+GPU = "A100-80GB"
+"""Of the kind that most cards are: bfloat16, and torch's flash attention."""
+METHODS: dict[str, Method] = {"full": Full(), "lora": LoRA(), "qlora4": QLoRA(), "qlora8": QLoRA(8)}
+SHAPES: tuple[Checkpointing, ...] = ("all", 0, 8)
+"""Layers checkpointed: all, none, the first ones."""
+
+
+def recipes(name: str, method: Method) -> Iterator[Recipe]:
+    """What a user gets who pins nothing else."""
+    model, machine = find_model(name), machine_named(GPU)
+    for checkpointing in SHAPES:
+        job = Job(model=name, data="", max_length=1024, gradient_checkpointing=checkpointing or "none")
+        knobs, _ = suited(choose(job, machine), model)
+        recipe = Recipe(model, method, knobs, machine)
+        if recipe.collapses or checkpointing in ("all", 0):
+            yield recipe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", help="all of atlas.csv where none is named")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--again", action="store_true", help="build what is there already, too")
+    arguments = parser.parse_args()
+    names = arguments.models or [row["model"] for row in csv.DictReader(LIST.read_text().splitlines())]
+    FOLDER.mkdir(exist_ok=True)
+    for name in names:
+        for method in arguments.methods.split(","):
+            wanted = [r for r in recipes(name, METHODS[method]) if arguments.again or tape_bytes(r.key) is None]
+            if wanted:
+                _build(name, wanted)
+
+
+def _build(name: str, wanted: list[Recipe]) -> None:
+    started = time.monotonic()
+    try:
+        found = build(wanted)
+    except FinefitError as failed:
+        print(f"{name} {name_of(wanted[0].method)}: {failed}", flush=True)
+        return
+    for built in found:
+        _keep(name, built)
+    print(f"{name} {name_of(wanted[0].method)}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _keep(name: str, built: Built) -> None:
+    recipe = built.recipe
+    file = f"{name.rpartition('/')[2].lower()}.{name_of(recipe.method)}.{recipe.shape}.{recipe.key}.xz"
+    if built.is_trusted:
+        (FOLDER / file).write_bytes(encode(built.tape))
+    else:
+        histories = [(len(history.points), history.formulas is not None) for history in built.tape.histories]
+        print(f"  not trusted: {file}: {histories}, lost {built.lost}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
