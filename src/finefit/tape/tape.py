@@ -14,7 +14,7 @@ from functools import cached_property
 
 from finefit.nouns.recording import Recording
 
-from .expand import Growth, Name, growths_of, storages_and_events, stretch
+from .expand import LAYERS, Growth, Name, growths_of, storages_and_events, stretch
 from .sizes import Formula, Point, formulas, rulers_at
 
 TRUSTED_FROM = 3
@@ -68,6 +68,11 @@ class History:
     widths: tuple[int, ...] = ()
     # as in Bounds
 
+    @property
+    def few_layers(self) -> tuple[int, ...]:
+        """How many of each group were recorded."""
+        return (LAYERS,) * len(self.growths) or (self.few.blocks,)
+
     @cached_property
     def formulas(self) -> tuple[Formula, ...] | None:
         """Of the rows, then of the counts; None where one has none, or what grows with the layers has more than one
@@ -75,19 +80,20 @@ class History:
         if len(self.points) < TRUSTED_FROM:
             return None
         found = formulas((*self.rows, *self.counts), self.points, self.widths)
-        return None if found is None or None in self._growing_rulers(found).values() else found
+        return None if found is None or any(found[row].ruler is None for row in self._growing.values()) else found
 
-    def _growing_rulers(self, found: Sequence[Formula]) -> dict[Name, str | None]:
-        """By which ruler each storage is measured that is larger with more layers."""
+    @cached_property
+    def _growing(self) -> dict[Name, int]:
+        """The row of each storage that is larger with more layers."""
         growing = {name for growth in self.growths for name in growth}
         names = storages_and_events(self.few)[0] if growing else {}
-        return {name: found[row].ruler for name, row in zip(names, self.row_of, strict=False) if name in growing}
+        return {name: row for name, row in zip(names, self.row_of, strict=False) if name in growing}
 
     def growths_at(self, point: Point) -> tuple[Growth, ...]:
         """A storage of a layer's share in bytes of one ruler has as much of it, however long the ruler is."""
         if self.formulas is None:
             return self.growths
-        rulers = self._growing_rulers(self.formulas)
+        rulers = {name: self.formulas[row].ruler for name, row in self._growing.items()}
         first, here = (rulers_at(each, self.widths) for each in (self.points[0], point))
         return tuple(
             {name: nbytes * here[ruler] // first[ruler] for name, nbytes in growth.items() if (ruler := rulers[name])}

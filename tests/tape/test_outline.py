@@ -1,0 +1,43 @@
+"""The quick peak against the whole recording, on tapes of the atlas."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from finefit.catalog.atlas import FOLDER
+from finefit.tape.expand import LAYERS
+from finefit.tape.micro_batches import with_micro_batches
+from finefit.tape.outline import Outline
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
+from finefit.tape.sizes import Point
+from finefit.tape.written import decode
+
+FILES = random.Random(0).sample(sorted(Path(str(FOLDER)).glob("*.xz")), 6)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_outline_is_as_high_as_the_recording(file: Path) -> None:
+    """In every phase, to the byte, at random points, numbers of layers, and one or two micro-batches."""
+    seeded = random.Random(file.name)
+    for history in decode(file.read_bytes()).histories:
+        layers = [seeded.randint(LAYERS, 40) for _ in history.growths] or [history.few.blocks]
+        for micro_batches in (1, 2):
+            outline = Outline(history, layers, micro_batches)
+            for _ in range(3):
+                rank = 0 if history.points[0].rank == 0 else seeded.choice([8, 32, 128])
+                point = Point(seeded.randint(1, 16), seeded.randint(16, 9000), rank)
+                recording = history.at(point, layers)
+                assert recording is not None
+                expected = phase_peaks(with_micro_batches(recording, micro_batches), CUDA_BLOCK_BYTES)
+                assert outline.phase_peaks(point) == expected
+
+
+def test_what_does_not_stretch_is_refused() -> None:
+    """Three layers are fewer than any recording of five can stand for."""
+    file = next(file for file in sorted(Path(str(FOLDER)).glob("*.all.*.xz")))
+    history = decode(file.read_bytes()).histories[0]
+    with pytest.raises(ValueError, match="3"):
+        Outline(history, [3])
