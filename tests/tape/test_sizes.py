@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finefit.tape.points import first_points, further_points
-from finefit.tape.sizes import RULERS, Formula, Point, formulas, rulers_at
+from finefit.tape.sizes import RULERS, Formula, Point, formulas_of, rulers_at, value_at
 from finefit.tape.tape import Bounds
 
 POINTS = first_points(Bounds(), None)
@@ -21,18 +21,19 @@ ANY_FORMULA = st.lists(
 
 @given(ANY_FORMULA, ANY_POINT)
 def test_what_is_measured_by_rulers_is_known_everywhere(formula: Formula, point: Point) -> None:
-    """From the first points alone, a size of one ruler or of two is found again at any other point."""
+    """From the first points alone, a size of one ruler is found again at any other point; one of two is, or not known."""
     row = [formula.at(rulers_at(each)) for each in POINTS]
-    found = formulas([row], POINTS)
+    found = formulas_of([row], POINTS)
     assert found is not None
-    assert found[0].at(rulers_at(point)) == formula.at(rulers_at(point))
+    said, right = value_at(found[0], rulers_at(point)), formula.at(rulers_at(point))
+    assert said == right or (said is None and formula.ruler is None)
 
 
 @given(ANY_FORMULA, st.integers(0, len(POINTS) - 1))
 def test_a_byte_off_at_one_point_is_no_formula(formula: Formula, place: int) -> None:
     """Near enough is not enough."""
     row = [formula.at(rulers_at(each)) + (number == place) for number, each in enumerate(POINTS)]
-    assert formulas([row], POINTS) is None
+    assert formulas_of([row], POINTS) is None
 
 
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds((511,)), Bounds((2047, 4096)), Bounds((4095,), (512,))])
@@ -48,3 +49,22 @@ def test_the_first_points_meet_every_condition(bounds: Bounds) -> None:
 def test_a_trusted_history_needs_no_further_points() -> None:
     """And where there is none, nothing is asked for."""
     assert further_points([], Bounds()) == []
+
+
+@pytest.mark.parametrize(
+    ("points", "known", "unknown"),
+    [
+        ([Point(b, 512) for b in (2, 4, 8)], Point(16, 512), Point(2, 1024)),
+        ([Point(2, s) for s in (256, 515, 1024)], Point(2, 777), Point(4, 512)),
+        ([Point(3, s, 16) for s in (256, 515, 1024)], Point(3, 777, 16), Point(3, 512, 8)),
+    ],
+    ids=["one length", "one batch", "one rank"],
+)
+def test_what_was_never_varied_is_not_known_elsewhere(points: list[Point], known: Point, unknown: Point) -> None:
+    """From points of one length, micro-batch or rank, nothing is said of another one."""
+    ruler = "BSr" if points[0].rank else "BS"
+    row = [1000 * rulers_at(point)[ruler] for point in points]
+    found = formulas_of([row], points)
+    assert found is not None
+    assert value_at(found[0], rulers_at(known)) == 1000 * rulers_at(known)[ruler]
+    assert value_at(found[0], rulers_at(unknown)) is None

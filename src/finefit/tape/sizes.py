@@ -2,7 +2,8 @@
 
 A size is a whole multiple of one ruler, or a sum of two: with a ruler's values at the recorded points, the multiple is
 the same at all of them, or the ruler is not the one. Nothing is fitted by least squares and nothing is near enough: a
-size that no ruler measures exactly has no formula, and then its tape has no sizes but those recorded.
+size that no ruler measures exactly has no formula. Where the recorded points do not tell two rulers apart (all of one
+length, say), both are formulas, and the size is known only where they agree.
 """
 
 from __future__ import annotations
@@ -98,39 +99,46 @@ class Formula:
         return self.terms[0][1] if len(self.terms) == 1 else None
 
 
-def formulas(
+Formulas = tuple[Formula, ...]
+"""All that are right for one row at every recorded point."""
+
+
+def value_at(formulas: Formulas, values: Values) -> int | None:
+    """What all of them say; None where they differ."""
+    found = {formula.at(values) for formula in formulas}
+    return found.pop() if len(found) == 1 else None
+
+
+def formulas_of(
     rows: Iterable[Sequence[int]], points: Sequence[Point], widths: Sequence[int] = ()
-) -> tuple[Formula, ...] | None:
-    """One for each row, which has a storage's bytes at each of the points; None where a row has none."""
+) -> tuple[Formulas, ...] | None:
+    """Of each row, which has a storage's bytes at each of the points; None where a row has none."""
     values = [rulers_at(point, widths) for point in points]
+    found = tuple(_singles(row, values) or _pairs(row, values) for row in rows)
+    return found if all(found) else None
+
+
+def _singles(row: Sequence[int], values: Sequence[Values]) -> Formulas:
     found = []
-    for row in rows:
-        formula = _single(row, values) or _pair(row, values)
-        if formula is None:
-            return None
-        found.append(formula)
-    return tuple(found)
-
-
-def _single(row: Sequence[int], values: Sequence[Values]) -> Formula | None:
     for ruler in values[0]:
         if not values[0][ruler]:
             continue
         multiple, rest = divmod(row[0], values[0][ruler])
         if not rest and all(size == multiple * each[ruler] for size, each in zip(row, values, strict=True)):
-            return Formula(((multiple, ruler),))
-    return None
+            found.append(Formula(((multiple, ruler),)))
+    return tuple(found)
 
 
-def _pair(row: Sequence[int], values: Sequence[Values]) -> Formula | None:
+def _pairs(row: Sequence[int], values: Sequence[Values]) -> Formulas:
     """Two multiples are solved from two points, so at least one other must agree."""
     if len(row) < 3:
-        return None
+        return ()
+    found = []
     for one, other in combinations(RULERS, 2):
         formula = _solved(row, [(each[one], each[other]) for each in values], (one, other))
         if formula and all(formula.at(each) == size for each, size in zip(values, row, strict=True)):
-            return formula
-    return None
+            found.append(formula)
+    return tuple(found)
 
 
 def _solved(row: Sequence[int], lengths: Sequence[tuple[int, int]], names: tuple[str, str]) -> Formula | None:

@@ -15,7 +15,7 @@ from functools import cached_property
 from finefit.nouns.recording import Recording
 
 from .expand import LAYERS, Growth, Name, growths_of, storages_and_events, stretch
-from .sizes import Formula, Point, formulas, rulers_at
+from .sizes import Formulas, Point, formulas_of, rulers_at, value_at
 
 TRUSTED_FROM = 3
 """Points of one history: a formula has at most two unknowns, and must be right at one point more."""
@@ -74,13 +74,15 @@ class History:
         return (LAYERS,) * len(self.growths) or (self.few.blocks,)
 
     @cached_property
-    def formulas(self) -> tuple[Formula, ...] | None:
+    def formulas(self) -> tuple[Formulas, ...] | None:
         """Of the rows, then of the counts; None where one has none, or what grows with the layers has more than one
         ruler."""
         if len(self.points) < TRUSTED_FROM:
             return None
-        found = formulas((*self.rows, *self.counts), self.points, self.widths)
-        return None if found is None or any(found[row].ruler is None for row in self._growing.values()) else found
+        found = formulas_of((*self.rows, *self.counts), self.points, self.widths)
+        if found is None or any(formula.ruler is None for row in self._growing.values() for formula in found[row]):
+            return None
+        return found
 
     @cached_property
     def _growing(self) -> dict[Name, int]:
@@ -90,10 +92,11 @@ class History:
         return {name: row for name, row in zip(names, self.row_of, strict=False) if name in growing}
 
     def growths_at(self, point: Point) -> tuple[Growth, ...]:
-        """A storage of a layer's share in bytes of one ruler has as much of it, however long the ruler is."""
+        """Where a row is known: a storage that has, of each layer, so many bytes by one ruler, has as much by it at any
+        point."""
         if self.formulas is None:
             return self.growths
-        rulers = {name: self.formulas[row].ruler for name, row in self._growing.items()}
+        rulers = {name: self.formulas[row][0].ruler for name, row in self._growing.items()}
         first, here = (rulers_at(each, self.widths) for each in (self.points[0], point))
         return tuple(
             {name: nbytes * here[ruler] // first[ruler] for name, nbytes in growth.items() if (ruler := rulers[name])}
@@ -101,14 +104,16 @@ class History:
         )
 
     def numbers(self, point: Point) -> tuple[int, ...] | None:
-        """Rows and counts at a point: as recorded where it was, else by their formulas."""
+        """Rows and counts at a point: as recorded where it was, else by their formulas; None where one is not known."""
         if point in self.points:
             place = self.points.index(point)
             return tuple(row[place] for row in (*self.rows, *self.counts))
         if self.formulas is None:
             return None
         values = rulers_at(point, self.widths)
-        return tuple(formula.at(values) for formula in self.formulas)
+        found = [value_at(formulas, values) for formulas in self.formulas]
+        known = tuple(number for number in found if number is not None)
+        return known if len(known) == len(found) else None
 
     def covers(self, point: Point, bounds: Bounds) -> bool:
         """Whether the point was recorded, or each of its conditions was met by one that was."""
