@@ -107,7 +107,8 @@ def _rehearsed(recipes: list[Recipe]) -> list[int]:
         point = recipe.point
         count = layers if checkpointed == "all" else checkpointed
         takes.append([[layers, count], point.batch, point.length, point.rank])
-    orders = recipes[0].orders
+    first = recipes[0]
+    orders = _recipe(first.model.id, first.method, LAYERS, "all").orders
     answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [], "takes": takes}})
     return [_peak(Recording.from_json(take)) for take in answer["takes"]]
 
