@@ -1,7 +1,7 @@
 """Builds the atlas: tapes of popular models, which ship with the package (`make atlas`).
 
-A recipe that is in the atlas already is left alone, so that a build that was stopped goes on; `--again` builds all of
-them. A tape that is not trusted is not shipped: such a recipe is rehearsed when it is asked for.
+A tape that is in the atlas already only gets what it lacks, so that a build that was stopped goes on; `--again` builds
+all of them. A tape that is not trusted is not shipped: such a recipe is rehearsed when it is asked for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import csv
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.rehearsal.build import Built, build
 from finefit.rehearsal.recipe import Recipe
 from finefit.search.choice import choose, suited
-from finefit.tape.written import encode
+from finefit.tape.tape import Tape
+from finefit.tape.written import decode, encode
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 
@@ -55,21 +57,29 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in names:
         for method in arguments.methods.split(","):
-            wanted = [r for r in recipes(name, METHODS[method]) if arguments.again or tape_bytes(r.key) is None]
-            if wanted:
-                _build(name, wanted)
+            _build(name, list(recipes(name, METHODS[method])), arguments.again)
 
 
-def _build(name: str, wanted: list[Recipe]) -> None:
+def _build(name: str, wanted: list[Recipe], again: bool) -> None:
     started = time.monotonic()
+    shipped = {recipe.key: tape_bytes(recipe.key) for recipe in wanted}
+    known = {} if again else {r.key: _of_today(data, r) for r in wanted if (data := shipped[r.key])}
     try:
-        found = build(wanted)
+        found = build(wanted, known)
     except FinefitError as failed:
         print(f"{name} {name_of(wanted[0].method)}: {failed}", flush=True)
         return
     for built in found:
-        _keep(name, built)
+        if encode(built.tape) != shipped[built.recipe.key]:
+            _keep(name, built)
     print(f"{name} {name_of(wanted[0].method)}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _of_today(data: bytes, recipe: Recipe) -> Tape:
+    """A tape that was made while less was known of a recipe's bounds."""
+    tape = decode(data)
+    histories = tuple(replace(history, widths=recipe.bounds.widths) for history in tape.histories)
+    return replace(tape, bounds=recipe.bounds, histories=histories)
 
 
 def _keep(name: str, built: Built) -> None:

@@ -21,7 +21,7 @@ ANY_FORMULA = st.lists(
 
 @given(ANY_FORMULA, ANY_POINT)
 def test_what_is_measured_by_rulers_is_known_everywhere(formula: Formula, point: Point) -> None:
-    """From the first points alone, a size of one ruler is found again at any other point; one of two is, or not known."""
+    """From the first points alone, a size of one ruler is found again at any other point; of two, or is not known."""
     row = [formula.at(rulers_at(each)) for each in POINTS]
     found = formulas_of([row], POINTS)
     assert found is not None
@@ -48,7 +48,7 @@ def test_the_first_points_meet_every_condition(bounds: Bounds) -> None:
 
 def test_a_trusted_history_needs_no_further_points() -> None:
     """And where there is none, nothing is asked for."""
-    assert further_points([], Bounds()) == []
+    assert further_points([], Bounds(), None) == []
 
 
 @pytest.mark.parametrize(

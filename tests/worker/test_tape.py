@@ -18,7 +18,7 @@ from finefit.tape.sizes import Point
 from finefit.tape.tape import Bounds, Take, Tape
 from finefit.tape.written import decode, encode
 
-BOUNDS = Bounds((), (512, 3072), (64, 160))
+BOUNDS = Bounds((), (512, 3072), (160,))
 NF4 = {"quantization": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16"}}
 RECIPES: dict[str, dict[str, Any]] = {
     "lora": orders(device="cuda", gradient_checkpointing="all", trainer={"bf16": True}, model={"dtype": "bfloat16"}),
@@ -43,15 +43,16 @@ def recorded(name: str, point: Point, layers: int) -> Recording:
 def tape(name: str) -> Tape:
     """As `finefit.rehearsal.build` makes it, in this process."""
     made = Tape((), BOUNDS, {})
-    points = first_points(BOUNDS, None if RECIPES[name]["peft"] else 0)
+    rank = None if RECIPES[name]["peft"] else 0
+    points = first_points(BOUNDS, rank)
     while points:
         for point in points:
             few = recorded(name, point, 5)
             told = made.with_take(Take(point, few))
             made = told if told != made else made.with_take(Take(point, few, (recorded(name, point, 6),)))
         told = {point for history in made.histories for point in history.points}
-        more = more_points(BOUNDS, None if RECIPES[name]["peft"] else 0) if len(made.histories) > 1 else []
-        points = [point for point in more if point not in told] or further_points(made.histories, BOUNDS)
+        more = more_points(BOUNDS, rank) if len(made.histories) > 1 else []
+        points = [point for point in more if point not in told] or further_points(made.histories, BOUNDS, rank)
     return made
 
 

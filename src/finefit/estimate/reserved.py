@@ -23,7 +23,8 @@ from .load import History, loaded
 from .trust import device_of, method_reason
 
 PROBES = 5
-"""Capacities tried for the smallest that survives: to within a 32nd of what is reserved and not allocated."""
+"""Capacities tried at most for the smallest that survives: to within a hundredth of it, or a 32nd of what is reserved
+and not allocated."""
 
 UNKNOWN_LENGTHS = 0.20
 """Of what is reserved: so much at most did a step of half the length add, before the longest, in eight recipes (LoRA
@@ -76,6 +77,8 @@ def smallest(history: History, settings: Settings, alike: Reserved) -> int:
     """A capacity with which the history was served: less fails, or was not tried."""
     fails, survives = alike.peak_allocated_bytes - 1, alike.peak_reserved_bytes
     for _ in range(PROBES):
+        if survives - fails <= survives // 100:
+            break
         middle = (fails + survives) // 2
         try:
             survives = min(survives, replay(history.events, history.nbytes, settings, middle).peak_reserved_bytes)

@@ -14,7 +14,8 @@ from finefit.tape.tape import Take, Tape
 
 from .recipe import Recipe
 
-ROUNDS = 6
+NOTHING: Mapping[str, Tape] = {}
+ROUNDS = 8
 """Of rehearsals: the first points; more where they tell several histories; proofs; points that these lack."""
 
 
@@ -45,11 +46,14 @@ class Built:
         return not self.lost and all(history.formulas is not None for history in self.tape.histories)
 
 
-def build(recipes: Sequence[Recipe]) -> list[Built]:
-    """Recipes that differ in what is checkpointed alone: one worker rehearses them all."""
-    built = {recipe.key: Built(recipe, Tape((), recipe.bounds, {})) for recipe in recipes}
-    asked = [each for recipe in recipes for each in _first(recipe)]
+def build(recipes: Sequence[Recipe], known: Mapping[str, Tape] = NOTHING) -> list[Built]:
+    """Recipes that differ in what is checkpointed alone: one worker rehearses them all. `known`: tapes by their keys
+    that only need what they lack."""
+    built = {recipe.key: Built(recipe, known.get(recipe.key, Tape((), recipe.bounds, {}))) for recipe in recipes}
+    asked = [each for one in built.values() for each in _wanted(one)]
     for _ in range(ROUNDS):
+        if not asked:
+            break
         stack, takes = _rehearsed(asked)
         unproven = []
         for each, take in zip(asked, takes, strict=True):
@@ -60,9 +64,7 @@ def build(recipes: Sequence[Recipe]) -> list[Built]:
                 unproven.append(replace(each, proves=True))
             lost = (*before.lost, take.point) if is_lost and each.proves else before.lost
             built[each.recipe.key] = replace(before, tape=tape, lost=lost)
-        asked = unproven or [each for one in built.values() for each in _further(one)]
-        if not asked:
-            break
+        asked = unproven or [each for one in built.values() for each in _wanted(one)]
     return list(built.values())
 
 
@@ -76,13 +78,15 @@ def _first(recipe: Recipe) -> Iterator[Asked]:
         yield Asked(recipe, point, proves=recipe.collapses and number == 0)
 
 
-def _further(built: Built) -> Iterator[Asked]:
-    """Where there are several histories: in all conditions first, then what each lacks."""
+def _wanted(built: Built) -> Iterator[Asked]:
+    """The first points; where they tell several histories: all conditions, and then what each history lacks."""
     recipe, histories = built.recipe, built.tape.histories
+    if not histories and not built.lost:
+        yield from _first(recipe)
     known = {point for history in histories for point in history.points} | set(built.lost)
     more = more_points(recipe.bounds, _rank(recipe)) if len(histories) > 1 else []
     missing = [point for point in more if point not in known]
-    for point in missing or further_points(histories, built.tape.bounds):
+    for point in missing or further_points(histories, built.tape.bounds, _rank(recipe)):
         yield Asked(recipe, point, proves=False)
 
 

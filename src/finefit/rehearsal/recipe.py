@@ -102,8 +102,8 @@ class Recipe:
         quantized = {SMALL_PRODUCT_TOKENS} if self.orders["model"]["quantization"] else set()
         embedding = {SORTED_TOKENS, *(text["vocab_size"] for text in texts if "vocab_size" in text)}
         tokens = quantized | (embedding if isinstance(self.method, Full) else set())
-        widths = {width for text in texts for width in _widths(text)} if self.point.rank else set()
-        return Bounds(tuple(sorted(lengths)), tuple(sorted(tokens)), tuple(sorted(widths)))
+        widest = max(map(_widest, texts)) if self.point.rank else 0
+        return Bounds(tuple(sorted(lengths)), tuple(sorted(tokens)), (widest,) if widest else ())
 
     @cached_property
     def key(self) -> str:
@@ -184,8 +184,7 @@ def _length_bounds(config: Mapping[str, Any]) -> list[int]:
     return [bound for bound in found if isinstance(bound, int)]
 
 
-def _widths(config: Mapping[str, Any]) -> list[int]:
-    """Of matrices: whatever number in the configuration could be one."""
-    numbers = [value for key, value in config.items() if isinstance(value, int) and key.endswith(("_size", "n_embd"))]
-    heads, head = config.get("num_attention_heads"), config.get("head_dim")
-    return numbers + ([heads * head] if heads and head else [])
+def _widest(config: Mapping[str, Any]) -> int:
+    """Of the matrices inside a layer."""
+    heads, head = config.get("num_attention_heads") or 1, config.get("head_dim") or 0
+    return max(0, heads * head, *(config.get(key) or 0 for key in ("intermediate_size", "hidden_size", "n_inner")))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from .expand import Name, storages_and_events, stretch
+from .expand import Name, storages_and_events
 from .micro_batches import RECORDED, with_micro_batches
 from .peaks import CUDA_BLOCK_BYTES, segments
 from .sizes import Point
@@ -38,11 +38,11 @@ class Outline:
         ]
         self._columns = list(columns)
         self._extra = [count - few for count, few in zip(layers, history.few_layers, strict=True)]
-        # sizes that are columns' numbers: what is laid out by them, is laid out for all sizes
-        numbered = replace(history.few, nbytes=tuple(column_of))
-        whole = stretch(numbered, [{} for _ in history.growths], layers) if history.growths else numbered
+        whole = history.laid_out(tuple(layers))
         if whole is None:
             raise ValueError(f"not with {list(layers)} layers")
+        # sizes that are columns' numbers: what is laid out by them, is laid out for all sizes
+        whole = replace(whole, nbytes=tuple(map(column_of.__getitem__, whole.nbytes)))
         whole = with_micro_batches(whole, min(micro_batches, RECORDED))
         walks: dict[Walk, int] = {}
         self._order: list[tuple[str, int]] = []

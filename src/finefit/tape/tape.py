@@ -80,23 +80,23 @@ class History:
         if len(self.points) < TRUSTED_FROM:
             return None
         found = formulas_of((*self.rows, *self.counts), self.points, self.widths)
-        if found is None or any(formula.ruler is None for row in self._growing.values() for formula in found[row]):
+        if found is None or any(formula.ruler is None for _, row in self._growing.values() for formula in found[row]):
             return None
         return found
 
     @cached_property
-    def _growing(self) -> dict[Name, int]:
-        """The row of each storage that is larger with more layers."""
+    def _growing(self) -> dict[Name, tuple[int, int]]:
+        """The number, from 0, and the row of each storage that is larger with more layers."""
         growing = {name for growth in self.growths for name in growth}
         names = storages_and_events(self.few)[0] if growing else {}
-        return {name: row for name, row in zip(names, self.row_of, strict=False) if name in growing}
+        return {name: (number, self.row_of[number]) for number, name in enumerate(names) if name in growing}
 
     def growths_at(self, point: Point) -> tuple[Growth, ...]:
         """Where a row is known: a storage that has, of each layer, so many bytes by one ruler, has as much by it at any
         point."""
         if self.formulas is None:
             return self.growths
-        rulers = {name: self.formulas[row][0].ruler for name, row in self._growing.items()}
+        rulers = {name: self.formulas[row][0].ruler for name, (_, row) in self._growing.items()}
         first, here = (rulers_at(each, self.widths) for each in (self.points[0], point))
         return tuple(
             {name: nbytes * here[ruler] // first[ruler] for name, nbytes in growth.items() if (ruler := rulers[name])}
@@ -137,8 +137,36 @@ class History:
         )
 
     def at(self, point: Point, layers: Sequence[int]) -> Recording | None:
-        few = self.few_at(point)
-        return few if few is None or not self.growths else stretch(few, self.growths_at(point), layers)
+        """With `layers` layers of each group; None where a size is not known there, or it does not stretch so far."""
+        few, whole = self.few_at(point), self.laid_out(tuple(layers))
+        if few is None or whole is None or not self.growths:
+            return few if not self.growths else None
+        extra = [count - recorded for count, recorded in zip(layers, self.few_layers, strict=True)]
+        sizes = list(few.nbytes)
+        for more, growth in zip(extra, self.growths_at(point), strict=True):
+            for name, nbytes in growth.items():
+                sizes[self._growing[name][0]] += more * nbytes
+        return replace(
+            whole,
+            nbytes=tuple(map(sizes.__getitem__, whole.nbytes)),
+            parameters=few.parameters + sum(extra) * few.layer_parameters,
+            trainable_parameters=few.trainable_parameters + sum(extra) * few.layer_trainable_parameters,
+            layer_parameters=few.layer_parameters,
+            layer_trainable_parameters=few.layer_trainable_parameters,
+        )
+
+    def laid_out(self, layers: tuple[int, ...]) -> Recording | None:
+        """All layers, for sizes of any point: in the place of its bytes, each storage has the number of the recorded
+        one that it is like."""
+        if layers not in self._layouts:
+            numbered = replace(self.few, nbytes=tuple(range(len(self.row_of))))
+            nothing: list[Growth] = [{} for _ in self.growths]
+            self._layouts[layers] = stretch(numbered, nothing, layers) if self.growths else numbered
+        return self._layouts[layers]
+
+    @cached_property
+    def _layouts(self) -> dict[tuple[int, ...], Recording | None]:
+        return {}
 
 
 @dataclass(frozen=True)
