@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs atlas clean
 
 demo: $(VENV)/.train
 	$(BIN)/finefit train examples/quickstart.yaml
@@ -27,6 +27,9 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make.py
+
+atlas: $(VENV)/.dev
+	$(BIN)/python validation/atlas.py
 
 clean:
 	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

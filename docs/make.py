@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: one a command, from its own help.
+"""Writes what is made from the code: one page a command, from its own help, and the drawing of one training step.
 
     python docs/make.py [--check]
 
@@ -12,14 +12,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.method import LoRA
+from finefit.rehearsal.find import find
+from finefit.rehearsal.recipe import Recipe
+from finefit.show.curve import svg
+from finefit.tape.curve import curve_of
+from finefit.world.gpus import machine_named
+from finefit.world.models import find_model
+
 PAGES = Path(__file__).parent / "commands"
+DRAWING = Path(__file__).parent / "step.svg"
 COMMANDS = ("estimate", "train", "receipt", "generate")
 
 
 def main() -> int:
     stale = []
-    for command in COMMANDS:
-        page, text = PAGES / f"{command}.md", page_of(command)
+    made = {PAGES / f"{command}.md": page_of(command) for command in COMMANDS} | {DRAWING: drawing()}
+    for page, text in made.items():
         if page.exists() and page.read_text(encoding="utf-8") == text:
             continue
         stale.append(page.name)
@@ -30,6 +40,18 @@ def main() -> int:
         print(f"out of date: {', '.join(stale)}; run python docs/make.py", file=sys.stderr)
         return 1
     return 0
+
+
+def followed() -> Recipe:
+    """The step that docs/how-it-works.md follows."""
+    knobs = Knobs(2048, 2, gradient_checkpointing=16)
+    return Recipe(find_model("meta-llama/Llama-3.1-8B"), LoRA(), knobs, machine_named("A100-80GB"))
+
+
+def drawing() -> str:
+    """Its memory curve, replayed from the atlas."""
+    title = "Llama-3.1-8B, LoRA, 2 × 2,048 tokens, the first 16 of 32 layers checkpointed: one optimizer step"
+    return svg(curve_of(find(followed(), lambda _: None).recording), title)
 
 
 def page_of(command: str) -> str:

@@ -16,6 +16,10 @@ from types import ModuleType
 
 import pytest
 
+from finefit.estimate.rehearsed import ledger_from
+from finefit.rehearsal.find import find
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, alive_at, moments, segments
+
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "tour.md")
 REFUSED = "finefit train runs/quickstart-1 --resume"
@@ -55,6 +59,33 @@ def test_every_documented_command_runs(page: Path, tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == (2 if command == REFUSED else 0), f"{command}\n{done.stderr}"
         assert "Traceback" not in done.stderr
+
+
+def test_the_tensor_that_the_page_follows_is_in_the_tape() -> None:
+    """Its bytes, its ruler, where it is born and dies, and the peak that it is alive at."""
+    page = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    recipe = module_at(ROOT / "docs" / "make.py").followed()
+    found = find(recipe, lambda _: None)
+    recording = found.recording
+    number = next(
+        number
+        for number, (kind, block) in enumerate(zip(recording.kinds, recording.block_of, strict=True), 1)
+        if block == 20 and recording.kind_names[kind][2].endswith("mlp.up_proj") and number > len(recording.nbytes) / 2
+        and recording.kind_names[kind][1:4:2] == ("forward", "aten.add.Tensor")
+    )  # fmt: skip
+    assert f"{recording.nbytes[number - 1]:,} bytes" in page
+    assert recording.nbytes[number - 1] == 28_672 * recipe.point.tokens
+    for event, phase in ((number, "forward"), (-number, "backward")):
+        position = recording.events.index(event)
+        label = next(each.label for each in segments(recording) if each.start <= position < each.stop)
+        assert label == f"1/0/{phase}/20"
+        assert f"`{label}`" in page
+    segment, moment = max(moments(recording, CUDA_BLOCK_BYTES), key=lambda pair: pair[1].nbytes)
+    assert segment.label == "1/0/forward/31"
+    assert f"{moment.nbytes:,} bytes" in page
+    assert number in alive_at(recording, moment.position)
+    lines = ledger_from(recording, recipe.model, recipe.knobs, recipe.machine).lines
+    assert next(line.why for line in lines if line.what == "mlp: saved for backward").startswith("341 tensors")
 
 
 def test_command_pages_are_the_help() -> None:
