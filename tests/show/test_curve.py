@@ -20,7 +20,7 @@ CURVE = Curve(
 
 
 def test_the_drawing_is_as_high_as_the_peak() -> None:
-    """Well-formed; at the top at its peak alone; the peak is said in words; what none can see is left out."""
+    """Well-formed; at the top at its peak alone; the peak and the phases are named; what none can see is left out."""
     drawn = ElementTree.fromstring(svg(CURVE, "A <step> & its memory"))
     space = {"svg": "http://www.w3.org/2000/svg"}
     polygons = drawn.findall("svg:polygon", space)
@@ -28,6 +28,8 @@ def test_the_drawing_is_as_high_as_the_peak() -> None:
     heights = [float(corner.split(",")[1]) for polygon in polygons for corner in polygon.attrib["points"].split()]
     assert min(heights) == TOP
     assert max(heights) < HEIGHT
+    named = [text.text for text in drawn.findall("svg:text", space)]
+    assert {"forward", "backward", "optimizer"} <= set(named)
     description = drawn.findtext("svg:desc", namespaces=space)
     assert description is not None
     assert "A <step> & its memory" in description

@@ -29,8 +29,7 @@ def svg(curve: Curve, title: str) -> str:
     """Drawn in the reader's text colour, so that it suits a light page and a dark one."""
     highest = curve.columns[curve.peak]
     said = f"{title}. Peak: {human_bytes(highest.total)} in {highest.phase}."
-    order = [name for name in COLOURS if name in curve.categories]
-    seen = [name for name in order if _is_seen(curve, name)]
+    order = [name for name in COLOURS if name in curve.categories and _is_seen(curve, name)]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" style="color: #868e96">',
         f"<title>{escape(title)}</title><desc>{escape(said)}</desc>",
@@ -39,7 +38,7 @@ def svg(curve: Curve, title: str) -> str:
         *_areas(curve, order),
         *_phases(curve),
         *_peak(curve),
-        *_legend(seen),
+        *_legend(order),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"

@@ -55,7 +55,7 @@ def curve_of(recording: Recording, columns: int = COLUMNS) -> Curve:
 def _moments(recording: Recording, category_of: Sequence[int], categories: int) -> Iterator[Column]:
     live = [0] * categories
     for segment in segments(recording):
-        if segment.label.startswith(STEP):
+        if segment.label.startswith(STEP) and segment.start < segment.stop:
             yield Column(segment.phase, segment.start - 1, tuple(live))  # what is alive as the segment begins
         for position in range(segment.start, segment.stop):
             event = recording.events[position]
