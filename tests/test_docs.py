@@ -17,8 +17,11 @@ from types import ModuleType
 import pytest
 
 from finefit.estimate.rehearsed import ledger_from
+from finefit.estimate.reserved import serve
 from finefit.rehearsal.find import find
+from finefit.tape.expand import LAYERS, MIDDLE, Stretch
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, alive_at, moments, segments
+from finefit.tape.sizes import Formula
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "tour.md")
@@ -85,7 +88,34 @@ def test_the_tensor_that_the_page_follows_is_in_the_tape() -> None:
     assert f"{moment.nbytes:,} bytes" in page
     assert number in alive_at(recording, moment.position)
     lines = ledger_from(recording, recipe.model, recipe.knobs, recipe.machine).lines
-    assert next(line.why for line in lines if line.what == "mlp: saved for backward").startswith("341 tensors")
+    line = next(line for line in lines if line.what == "mlp: saved for backward")
+    assert f'{line.nbytes:,} bytes and says why: "{line.why}"' in page
+
+
+def test_the_tape_knows_the_followed_tensor_as_the_page_says() -> None:
+    """By one ruler, at five points, from a middle kept layer that stands for twelve; with a block of its own size."""
+    recipe = module_at(ROOT / "docs" / "make.py").followed()
+    found = find(recipe, lambda _: None)
+    assert found.tape is not None
+    history = found.tape.history_at(recipe.point)
+    assert history is not None
+    assert history.formulas is not None
+    assert len(history.points) == 5
+    few = history.few
+    kept = LAYERS + MIDDLE
+    assert Stretch(tuple(count - LAYERS for count in recipe.groups)).places(kept) == range(18, 30)
+    outputs = [
+        number
+        for number, (kind, block) in enumerate(zip(few.kinds, few.block_of, strict=True))
+        if block == kept and few.kind_names[kind][2].endswith("mlp.up_proj")
+        and few.kind_names[kind][1:4:2] == ("forward", "aten.add.Tensor")
+    ]  # fmt: skip
+    assert len(outputs) == 4  # two steps of two micro-batches
+    assert {history.formulas[history.row_of[number]] for number in outputs} == {(Formula(((28_672, "BS"),)),)}
+    assert recipe.machine.gpu is not None
+    served = serve(found.recording, recipe.knobs, recipe.machine.gpu)
+    granted = zip(found.recording.nbytes, served.granted_bytes, strict=True)
+    assert {block for nbytes, block in granted if nbytes == 28_672 * recipe.point.tokens} == {117_440_512}
 
 
 def test_command_pages_are_the_help() -> None:
