@@ -20,6 +20,7 @@ from finefit.nouns.job import Job
 from finefit.nouns.knobs import Checkpointing
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.rehearsal.build import Built, build
+from finefit.rehearsal.cache import installed
 from finefit.rehearsal.recipe import Recipe
 from finefit.search.choice import choose, suited
 from finefit.tape.tape import Tape
@@ -63,7 +64,8 @@ def main() -> None:
 def _build(name: str, wanted: list[Recipe], again: bool) -> None:
     started = time.monotonic()
     shipped = {recipe.key: tape_bytes(recipe.key) for recipe in wanted}
-    known = {} if again else {r.key: _of_today(data, r) for r in wanted if (data := shipped[r.key])}
+    usable = {r.key: _of_today(data, r) for r in wanted if (data := shipped[r.key])}
+    known = {} if again else {key: tape for key, tape in usable.items() if tape is not None}
     try:
         found = build(wanted, known)
     except FinefitError as failed:
@@ -75,9 +77,11 @@ def _build(name: str, wanted: list[Recipe], again: bool) -> None:
     print(f"{name} {name_of(wanted[0].method)}: {time.monotonic() - started:.0f} s", flush=True)
 
 
-def _of_today(data: bytes, recipe: Recipe) -> Tape:
-    """A tape that was made while less was known of a recipe's bounds."""
-    tape = decode(data)
+def _of_today(data: bytes, recipe: Recipe) -> Tape | None:
+    """With the bounds that are known now; None where other versions recorded it: a tape has one stack."""
+    tape, here = decode(data), installed()
+    if any(here.get(name, version) != version for name, version in tape.stack.items()):
+        return None
     histories = tuple(replace(history, widths=recipe.bounds.widths) for history in tape.histories)
     return replace(tape, bounds=recipe.bounds, histories=histories)
 
