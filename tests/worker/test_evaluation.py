@@ -9,6 +9,7 @@ import tempfile
 from typing import Any
 
 import pytest
+import recipes
 import torch
 from trl import SFTConfig
 
@@ -30,19 +31,7 @@ multi_tensor_for_fake_tensors()
 LENGTH, MICRO, MANY_WORDS = 96, 2, 100_000
 LONGEST_TOKENS, INT64 = 1 + 40 + 3, 8
 """Of a row of the run's data (conftest.py), and bytes of a token."""
-SMALL = {
-    "model_type": "llama",
-    "vocab_size": 512,
-    "hidden_size": 64,
-    "intermediate_size": 160,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "pad_token_id": 0,
-    "bos_token_id": None,
-    "eos_token_id": 0,
-}
+SMALL = recipes.SMALL | {"model_type": "llama"}
 LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.1, "target_modules": "all-linear"}
 
 

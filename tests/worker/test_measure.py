@@ -9,26 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import recipes
 import torch
 
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import phase_peaks
 from finefit.worker import measure, rehearse
 
-SMALL = {
-    "model_type": "llama",
-    "vocab_size": 512,
-    "hidden_size": 64,
-    "intermediate_size": 160,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "pad_token_id": 0,
-    "bos_token_id": None,
-    "eos_token_id": 0,
-    "tie_word_embeddings": True,
-}
+SMALL = recipes.SMALL | {"model_type": "llama", "tie_word_embeddings": True}
 LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear"}
 NF4 = {
     "load_in_4bit": True,

@@ -92,7 +92,7 @@ class Held:
 def held_at(recording: Recording, position: int, round_to: int = 1) -> dict[Kind, Held]:
     """What is alive right after the event at `position`, by kind."""
     sizes = rounded(recording, round_to)
-    kinds = [_without_layer(name) for name in recording.kind_names]
+    kinds = [without_layer(name) for name in recording.kind_names]
     held: dict[Kind, Held] = {}
     for number in alive_at(recording, position):
         kind = kinds[recording.kinds[number - 1]]
@@ -101,7 +101,8 @@ def held_at(recording: Recording, position: int, round_to: int = 1) -> dict[Kind
     return held
 
 
-def _without_layer(kind: Kind) -> Kind:
+def without_layer(kind: Kind) -> Kind:
+    """Kinds whose modules differ in nothing but the layer's number are one."""
     category, phase, module, op = kind
     return category, phase, ".".join("*" if part.isdigit() else part for part in module.split(".")), op
 

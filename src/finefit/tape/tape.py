@@ -15,6 +15,7 @@ from functools import cached_property
 from finefit.nouns.recording import Recording
 
 from .expand import LAYERS, Growth, Name, growths_of, storages_and_events, stretch
+from .peaks import Kind, without_layer
 from .sizes import Formulas, Point, formulas_of, rulers_at, value_at
 
 TRUSTED_FROM = 3
@@ -225,11 +226,6 @@ def _longer(history: History, point: Point, few: Recording) -> History:
 
 def without_layer_numbers(recording: Recording) -> Recording:
     """Kinds whose modules differ in nothing but the layer's number are one."""
-    numbers: dict[tuple[str, str, str, str], int] = {}
-    kinds = [numbers.setdefault(_unnumbered(name), len(numbers)) for name in recording.kind_names]
+    numbers: dict[Kind, int] = {}
+    kinds = [numbers.setdefault(without_layer(name), len(numbers)) for name in recording.kind_names]
     return replace(recording, kind_names=tuple(numbers), kinds=tuple(kinds[kind] for kind in recording.kinds))
-
-
-def _unnumbered(name: tuple[str, str, str, str]) -> tuple[str, str, str, str]:
-    category, phase, module, op = name
-    return category, phase, ".".join("*" if part.isdigit() else part for part in module.split(".")), op
