@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .quantized import hidden_tensors
@@ -199,22 +198,3 @@ class RecordedStage(Stage):
         for index, block in enumerate(blocks):
             self._hooks.append(block.register_forward_pre_hook(lambda b, args, i=index: before(i, b, args)))
             self._hooks.append(block.register_forward_hook(lambda _b, _a, result, i=index: after(i, result)))
-
-
-class StageCallback(TrainerCallback):
-    """Tells the stage what only the trainer's callbacks hear."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.trainer: Any = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.stage.begin(self.trainer)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.trainer.end_step()
-        self.stage.phase("resident")
-        self.stage.end_step(self.trainer)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.stage.close()

@@ -14,10 +14,10 @@ from transformers import Trainer as HuggingFaceTrainer
 from transformers.integrations.liger import apply_liger_kernel
 from trl import SFTTrainer
 
-from .stage import Stage, StageCallback
+from .staged import Staged
 
 
-class Trainer(SFTTrainer):
+class Trainer(Staged, SFTTrainer):
     """`loss` is `fused` (TRL's head, no logits are built), `liger` (Liger's head, likewise) or `full` (whole logits, as
     transformers computes them).
 
@@ -25,27 +25,13 @@ class Trainer(SFTTrainer):
     replaces it, as hand-written loops do that name it. Published measurements were made so; a run never is (`no`).
     """
 
-    def __init__(self, *args: Any, stage: Stage, loss: str = "fused", hold_outputs: str = "no", **kwargs: Any) -> None:
-        self.stage = stage
+    def __init__(self, *args: Any, loss: str = "fused", hold_outputs: str = "no", **kwargs: Any) -> None:
         self.loss = loss
         self.hold_outputs = hold_outputs
         self._outputs: Any = None
-        callback = StageCallback(stage)
         if loss == "liger":  # before SFTTrainer, which would leave this loss out: TRL's head wraps it
             apply_liger_kernel(kwargs["model"], {"fused_linear_cross_entropy": True})
-        super().__init__(*args, callbacks=[callback, *kwargs.pop("callbacks", [])], **kwargs)
-        callback.trainer = self
-
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
-        with _disable_current_modes():  # data is loaded for real, also in a rehearsal
-            batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        return self.stage.batches(batches, items)
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        self.stage.phase("forward")
-        loss = super().training_step(*args, **kwargs)
-        self.stage.phase("optimizer")
-        return loss
+        super().__init__(*args, **kwargs)
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if self.loss != "fused" and self.model.training:
