@@ -11,79 +11,37 @@ from typing import Any
 import pytest
 import recipes
 import torch
+from recipes import rehearsed
 from trl import SFTConfig
 
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand, storages_and_events
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, held_at, moments, phase_peaks
 from finefit.worker import rehearse
-from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
-from finefit.worker.bends.tracing import fake_tensors_are_not_tracing
 from finefit.worker.build import add_adapter, checkpoint_blocks, model_class, read_config
 from finefit.worker.recorder import Recorder
 from finefit.worker.stage import RecordedStage
 from finefit.worker.trainer import Trainer
 from finefit.worker.written import recording_json
 
-fake_tensors_are_not_tracing()
-multi_tensor_for_fake_tensors()
-
 LENGTH, MICRO, MANY_WORDS = 96, 2, 100_000
 LONGEST_TOKENS, INT64 = 1 + 40 + 3, 8
 """Of a row of the run's data (conftest.py), and bytes of a token."""
-SMALL = recipes.SMALL | {"model_type": "llama"}
-LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.1, "target_modules": "all-linear"}
 
 
 def orders(
     lora: bool, loss: str, device: str = "cpu", layers: int = 3, rows: int = MICRO, during: bool = False, **trainer: Any
 ) -> dict[str, Any]:
     """`rows` are evaluated together, `during` training or at its end."""
-    return {
-        "device": device,
-        "model": {
-            "config": SMALL | {"num_hidden_layers": layers},
-            "folder": None,
-            "dtype": "bfloat16" if trainer.get("bf16") else "float32",
-            "attn_implementation": "sdpa",
-            "trust_remote_code": False,
-            "quantization": None,
-            "prepare": True,
-        },
-        "peft": LORA if lora else None,
-        "adapter_dtype": None,
-        "trainer": {
-            "per_device_train_batch_size": MICRO,
-            "per_device_eval_batch_size": rows,
-            "gradient_accumulation_steps": 2,
-            "bf16": False,
-            "fp16": False,
-            "optim": "adamw_torch",
-            "report_to": "none",
-            "disable_tqdm": True,
-            "gradient_checkpointing": False,
-            "max_length": None,
-            "eval_strategy": "steps" if during else "no",
-            **trainer,
-        },
-        "gradient_checkpointing": "all" if lora else 0,
-        "loss": loss,
-        "data": None,
-        "rehearsal": {
-            "length": LENGTH,
-            "accumulation": 2,
-            "layers": [None],
-            "compute_capability": [8, 0],
-            "attention_kernel": "auto",
-            "hold_outputs": "no",
-            "evaluation": True,
-        },
-    }
-
-
-def rehearsed(order: dict[str, Any], few: list[int] | None = None) -> Recording:
-    with contextlib.redirect_stdout(io.StringIO()):
-        return Recording.from_json(rehearse._rehearse(order, few)[0])
+    return recipes.orders(
+        device=device,
+        model={"config": {"num_hidden_layers": layers}, "dtype": "bfloat16" if trainer.get("bf16") else "float32"},
+        peft={"lora_dropout": 0.1} if lora else None,
+        trainer={"per_device_eval_batch_size": rows, "eval_strategy": "steps" if during else "no", **trainer},
+        gradient_checkpointing="all" if lora else 0,
+        loss=loss,
+        rehearsal={"evaluation": True},
+    )
 
 
 def really(order: dict[str, Any]) -> Recording:

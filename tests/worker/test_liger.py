@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from importlib.util import find_spec
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+import recipes
 import torch
+from recipes import rehearsed
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.models.llama import modeling_llama
 
@@ -17,81 +17,34 @@ from finefit.errors import BadInput
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand, storages_and_events
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
-from finefit.worker import rehearse
-from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
-from finefit.worker.bends.tracing import fake_tensors_are_not_tracing
 from finefit.worker.recorder import Recorder
 from finefit.worker.rules import liger
-
-fake_tensors_are_not_tracing()
-multi_tensor_for_fake_tensors()
 
 installed = pytest.mark.skipif(find_spec("liger_kernel") is None, reason="liger-kernel is not installed")
 
 BATCH, LENGTH, HIDDEN, WIDTH, WORDS = 2, 128, 64, 192, 4096
 AMPERE, TURING = [8, 0], [7, 5]
-LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear"}
+CONFIG = {"vocab_size": WORDS, "hidden_size": HIDDEN, "intermediate_size": WIDTH, "tie_word_embeddings": False}
 
 
-def orders(loss: str, lora: bool = True, capability: list[int] = AMPERE, **changes: Any) -> dict[str, Any]:
-    config = {
-        "model_type": "llama",
-        "vocab_size": WORDS,
-        "hidden_size": HIDDEN,
-        "intermediate_size": WIDTH,
-        "num_hidden_layers": changes.pop("layers", 3),
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
-        "tie_word_embeddings": False,
-        "pad_token_id": 0,
-        "bos_token_id": None,
-        "eos_token_id": 0,
-    }
-    return {
-        "device": "cuda",
-        "model": {
-            "config": changes.pop("config", config),
-            "folder": None,
-            "dtype": "bfloat16",
-            "attn_implementation": "sdpa",
-            "trust_remote_code": False,
-            "quantization": None,
-            "prepare": True,
-        },
-        "peft": dict(LORA) if lora else None,
-        "adapter_dtype": None,
-        "trainer": {
+def orders(
+    loss: str, lora: bool = True, capability: list[int] = AMPERE, layers: int = 3, kernels: bool = True
+) -> dict[str, Any]:
+    return recipes.orders(
+        device="cuda",
+        model={"config": CONFIG | {"num_hidden_layers": layers}, "dtype": "bfloat16"},
+        peft={} if lora else None,
+        trainer={
             "per_device_train_batch_size": BATCH,
             "per_device_eval_batch_size": BATCH,
             "gradient_accumulation_steps": 1,
             "bf16": True,
-            "fp16": False,
-            "optim": "adamw_torch",
-            "report_to": "none",
-            "disable_tqdm": True,
-            "gradient_checkpointing": False,
-            "max_length": None,
-            "use_liger_kernel": changes.pop("kernels", True),
+            "use_liger_kernel": kernels,
         },
-        "gradient_checkpointing": "all" if lora else 0,
-        "loss": loss,
-        "data": None,
-        "rehearsal": {
-            "length": LENGTH,
-            "accumulation": 1,
-            "layers": [None],
-            "compute_capability": capability,
-            "attention_kernel": "auto",
-            "hold_outputs": "no",
-            "evaluation": True,
-        },
-    }
-
-
-def rehearsed(order: dict[str, Any], few: list[int] | None = None) -> Recording:
-    with contextlib.redirect_stdout(io.StringIO()):
-        return Recording.from_json(rehearse._rehearse(order, few)[0])
+        gradient_checkpointing="all" if lora else 0,
+        loss=loss,
+        rehearsal={"length": LENGTH, "accumulation": 1, "compute_capability": capability, "evaluation": True},
+    )
 
 
 @installed
@@ -179,7 +132,8 @@ def test_other_models_and_later_rehearsals_are_left_alone() -> None:
 def test_a_model_without_kernels_is_refused() -> None:
     """Liger would train it as it is, and say so in a log alone."""
     config = {"model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 2, "n_positions": 256, "vocab_size": 512}
-    order = orders("fused", config=config)
+    order = orders("fused")
+    order["model"]["config"] = config
     order["peft"] |= {"target_modules": ["c_attn"]}
     with pytest.raises(BadInput, match="no kernels for gpt2"):
         rehearsed(order)

@@ -11,77 +11,39 @@ from typing import Any
 import pytest
 import recipes
 import torch
+from recipes import merged
 
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import phase_peaks
 from finefit.worker import measure, rehearse
 
-SMALL = recipes.SMALL | {"model_type": "llama", "tie_word_embeddings": True}
-LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear"}
 NF4 = {
     "load_in_4bit": True,
     "bnb_4bit_quant_type": "nf4",
     "bnb_4bit_use_double_quant": True,
     "bnb_4bit_compute_dtype": "bfloat16",
 }
-
-
-def orders(
-    model: dict[str, Any] | None = None, trainer: dict[str, Any] | None = None, **changes: Any
-) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "device": "cpu",
-        "model": {
-            "config": SMALL,
-            "folder": None,
-            "dtype": "float32",
-            "attn_implementation": "sdpa",
-            "trust_remote_code": False,
-            "quantization": None,
-            "prepare": True,
-            **(model or {}),
-        },
-        "peft": LORA,
-        "adapter_dtype": "float32",
-        "trainer": {
-            "per_device_train_batch_size": 2,
-            "gradient_accumulation_steps": 2,
-            "bf16": False,
-            "fp16": False,
-            "optim": "adamw_torch",
-            "report_to": "none",
-            "disable_tqdm": True,
-            "gradient_checkpointing": False,
-            "max_length": None,
-            **(trainer or {}),
-        },
-        "gradient_checkpointing": 1,
-        "loss": "full",
-        "data": None,
-        "steps": 2,
-        "with_trl": True,
-        "rehearsal": {
-            "length": 96,
-            "accumulation": 2,
-            "layers": [None],
-            "takes": [],
-            "compute_capability": [8, 0],
-            "attention_kernel": "auto",
-            "hold_outputs": "no",
-        },
-    }
-    return made | changes
-
-
+MEASURED = recipes.orders(
+    model={"config": {"tie_word_embeddings": True}},
+    adapter_dtype="float32",
+    gradient_checkpointing=1,
+    loss="full",
+    steps=2,
+    with_trl=True,
+    rehearsal={"takes": []},
+)
 RECIPES = {
-    "full": orders(peft=None, adapter_dtype=None),
-    "lora, without TRL": orders(with_trl=False),
-    "4 bits": orders(model={"dtype": "bfloat16", "quantization": NF4}),
-    "8 bits, padded": orders(
-        model={"dtype": "bfloat16", "quantization": {"load_in_8bit": True}},
-        trainer={"pad_to_multiple_of": 64, "bf16": True},
+    "full": merged(MEASURED, {"peft": None, "adapter_dtype": None}),
+    "lora, without TRL": merged(MEASURED, {"with_trl": False}),
+    "4 bits": merged(MEASURED, {"model": {"dtype": "bfloat16", "quantization": NF4}}),
+    "8 bits, padded": merged(
+        MEASURED,
+        {
+            "model": {"dtype": "bfloat16", "quantization": {"load_in_8bit": True}},
+            "trainer": {"pad_to_multiple_of": 64, "bf16": True},
+        },
     ),
-    "packed, fused head": orders(trainer={"padding_free": True}, loss="fused"),
+    "packed, fused head": merged(MEASURED, {"trainer": {"padding_free": True}, "loss": "fused"}),
 }
 
 
@@ -123,7 +85,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_gpu_is_read_at_every_border(card: None) -> None:
     """Bytes of every phase, seconds of every step, the driver's numbers, and the context as what is left of them."""
-    found = measure._on_gpu(orders(steps=3))
+    found = measure._on_gpu(MEASURED | {"steps": 3})
     assert set(found["phases"]) == {"load", "forward", "backward", "optimizer", "resident"}
     assert (found["peak_bytes"], found["reserved_bytes"], found["device_bytes"]) == (500, 700, 900)
     assert found["device"]["context_bytes"] == 300
@@ -141,7 +103,7 @@ def test_memory_that_ran_out_is_a_result(card: None, monkeypatch: pytest.MonkeyP
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
 
     monkeypatch.setattr(torch.optim.AdamW, "step", full)
-    found = measure._on_gpu(orders())
+    found = measure._on_gpu(MEASURED)
     assert found["out_of_memory"] == "CUDA out of memory. Tried to allocate 2 GiB."
     assert found["phases"]["backward"] == 500
     assert found["step_seconds"] == {"first": None, "median": None}
