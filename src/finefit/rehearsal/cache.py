@@ -11,14 +11,12 @@ import os
 import tempfile
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 
+from finefit.catalog import libraries
 from finefit.tape.tape import Tape
 from finefit.tape.written import decode, encode
-
-LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
 
 
 def folder() -> Path:
@@ -47,11 +45,7 @@ def write(key: str, tape: Tape) -> None:
 
 def installed() -> dict[str, str]:
     """Versions of the libraries that a rehearsal runs; those that are not here are left out."""
-    found = {}
-    for library in LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[library] = version(library)
-    return found
+    return libraries.installed(libraries.STEP)
 
 
 def _path(key: str) -> Path:

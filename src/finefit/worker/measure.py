@@ -19,16 +19,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from finefit.catalog.libraries import LIBRARIES, installed
+
 from . import driver
 from .allocator_stage import AllocatorStage, CudaCounters
 from .recorder import Recorder
-from .stack import LIBRARIES
 from .stage import RecordedStage, Stage
 from .synthetic import padding_tokenizer, rows_of
 from .written import recording_json
@@ -193,12 +193,8 @@ def _made(orders: dict[str, Any], model: Any, stage: Stage, scratch: str) -> Any
 
 def _versions(on_gpu: bool) -> dict[str, Any]:
     """Of what decides the memory of a step; None for what is not installed."""
-    found: dict[str, Any] = {"python": platform.python_version()}
-    for name in (*LIBRARIES, "triton"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
+    names = (*LIBRARIES, "triton")
+    found: dict[str, Any] = {"python": platform.python_version(), **dict.fromkeys(names), **installed(names)}
     if on_gpu:
         found |= driver.facts() | {
             "cuda": torch.version.cuda,
