@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from tokenizers import Tokenizer, models
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 from trl import SFTConfig
 
 from .batches import keep_fullest_batch, keep_longest_held_out, refuse_long_rows
@@ -35,6 +34,7 @@ from .rules.paged import paged_state
 from .shadow import ControlFlow, with_shadow
 from .stack import versions
 from .stage import RECORDED_STEPS, RecordedStage
+from .synthetic import padding_tokenizer, rows_of
 from .trainer import Trainer
 from .written import recording_json
 
@@ -203,13 +203,10 @@ def _held_out(orders: dict[str, Any]) -> Dataset | None:
 
 
 def _rows(orders: dict[str, Any], count: int) -> Dataset:
-    length = orders["rehearsal"]["length"]
-    return Dataset.from_list([{"input_ids": [1] * length, "labels": [1] * length}] * count)
+    return Dataset.from_list(rows_of(orders["rehearsal"]["length"], count))
 
 
 def _tokenizer(orders: dict[str, Any]) -> Any:
     if orders["data"]:
         return AutoTokenizer.from_pretrained(orders["model"]["folder"])
-    # rows are token ids already; the trainer only asks for a padding token
-    words = Tokenizer(models.WordLevel({"<pad>": 0}, unk_token="<pad>"))
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<pad>")
+    return padding_tokenizer()

@@ -1,4 +1,4 @@
-"""Rows for a measurement without data: token ids of one length, every token trained, and a tokenizer that only pads."""
+"""Rows where there is no data: token ids of one length, every token trained, and a tokenizer that only pads."""
 
 from __future__ import annotations
 
