@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from finefit.nouns.model import Model
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import DataFacts, Plan
 from finefit.nouns.receipt import Receipt
+from finefit.nouns.steps import optimizer_steps
 from finefit.rehearsal.find import at_half, find, rehearse
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
@@ -105,7 +105,7 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
         machine=machine,
         ledger=ledger_from(recording, model, knobs, machine),
         data=data,
-        steps=_steps(job, data, knobs),
+        steps=optimizer_steps(orders["trainer"], data.rows),
         stack=answer["stack"],
         notes=(*notes, *changed, *more),
         orders=orders,
@@ -165,15 +165,6 @@ def method_of(job: Job) -> Method:
             )
         case _:
             assert_never(job.method)
-
-
-def _steps(job: Job, data: DataFacts, knobs: Knobs) -> int:
-    """Optimizer steps of the whole run, counted as the trainer counts them."""
-    if job.max_steps > 0:
-        return job.max_steps
-    micro_batches = math.ceil(data.rows / knobs.per_device_train_batch_size)
-    per_epoch = math.ceil(micro_batches / knobs.gradient_accumulation_steps)
-    return math.ceil(job.num_train_epochs * per_epoch)
 
 
 def _left_out(model: Model) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +16,7 @@ from transformers import AutoTokenizer, set_seed
 from trl import SFTConfig
 
 from finefit.errors import RunFailed
+from finefit.nouns.steps import optimizer_steps
 
 from .allocator_stage import AllocatorStage, CudaCounters
 from .batches import refuse_long_rows
@@ -77,7 +77,7 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
         trainer.held_out("before", stop.check)
     stop.check()
     set_seed(orders["trainer"]["seed"])  # whatever was done until here, training begins alike
-    _train_or_load(trainer, resume)
+    _train_or_load(trainer, orders, resume)
     if trainer.state.global_step < trainer.state.max_steps:
         raise Stopped
     if orders["device"] == "cuda":
@@ -147,23 +147,14 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
     return trainer
 
 
-def _train_or_load(trainer: RunTrainer, resume: Path | None) -> None:
+def _train_or_load(trainer: RunTrainer, orders: dict[str, Any], resume: Path | None) -> None:
     """Trains what is left; a run that had ended after its last step only gets its weights back."""
-    steps = _steps(trainer)
+    steps = optimizer_steps(orders["trainer"], len(trainer.train_dataset))
     if resume is None or step_of(resume) < steps:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         return
     trainer._load_from_checkpoint(str(resume))
     trainer.state.global_step = trainer.state.max_steps = step_of(resume)
-
-
-def _steps(trainer: RunTrainer) -> int:
-    """As `Trainer.set_initial_training_values` counts them (transformers 5.23)."""
-    args = trainer.args
-    if args.max_steps > 0:
-        return args.max_steps
-    batches = math.ceil(len(trainer.train_dataset) / args.per_device_train_batch_size)
-    return math.ceil(args.num_train_epochs * math.ceil(batches / args.gradient_accumulation_steps))
 
 
 @dataclass(frozen=True)
