@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finefit.errors import BadInput
-from finefit.world.rows import ROLES, check_rows, sha256_of
+from finefit.world.rows import ROLES, check_rows
 
 GOOD = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
 
@@ -93,19 +92,18 @@ def test_all_bad_rows_are_counted_and_twenty_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "."])
 def test_a_file_that_cannot_be_read_is_bad_input(tmp_path: Path, name: str) -> None:
     """A missing file or a folder is the user's mistake, said once."""
-    for function in (check_rows, sha256_of):
-        with pytest.raises(BadInput, match="cannot be read"):
-            function(tmp_path / name)
+    with pytest.raises(BadInput, match="cannot be read"):
+        check_rows(tmp_path / name)
 
 
 MESSAGES = st.lists(st.builds(said, st.text(max_size=20), st.sampled_from(ROLES)), max_size=3)
 
 
 @given(st.lists(st.tuples(MESSAGES, st.integers(0, 2)), min_size=1, max_size=8), st.booleans())
-def test_rows_keep_their_lines_and_the_file_its_hash(
+def test_rows_keep_their_lines(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[list[dict[str, object]], int]], escape: bool
 ) -> None:
-    """Blank lines are no rows, and shift no row's number; the hash is that of the whole file."""
+    """Blank lines are no rows, and shift no row's number."""
     lines: list[str] = []
     expected = []
     for messages, blanks in drawn:
@@ -117,7 +115,6 @@ def test_rows_keep_their_lines_and_the_file_its_hash(
     checked = check_rows(file)
     assert list(checked.lines) == expected
     assert checked.rows == len(drawn)
-    assert checked.sha256 == sha256_of(file) == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @given(st.binary(max_size=200))

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from finefit.errors import BadInput, Problem, RunFailed
+from finefit.nouns.digest import sha256_of
 from finefit.nouns.method import name_of
 from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range
@@ -146,18 +147,9 @@ def _hashes(run: RunFolder, plan: Plan) -> dict[str, str]:
     config = json.dumps(plan.model.config, sort_keys=True).encode()
     weights = sorted(run.adapter.glob("*.safetensors"))
     hashes = {
-        "job": _sha256([run.job]),
+        "job": sha256_of(run.job),
         "model_config": hashlib.sha256(config).hexdigest(),
-        "adapter": _sha256(weights),
+        "adapter": sha256_of(*weights),
     }
     data = Path(orders["data"]["train"])
-    return hashes | ({"data": _sha256([data])} if data.is_file() else {})
-
-
-def _sha256(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return hashes | ({"data": sha256_of(data)} if data.is_file() else {})

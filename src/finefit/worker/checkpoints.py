@@ -6,7 +6,6 @@ then renamed. Whatever is called `checkpoint-N` was complete at that moment; `ne
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from finefit.errors import RunFailed
+from finefit.nouns.digest import sha256_of
 from finefit.units import MIB, human_bytes
 
 MANIFEST = "manifest.json"
@@ -73,7 +73,7 @@ def wrong_with(checkpoint: Path) -> str | None:
             return f"{name} is missing"
         if file.stat().st_size != entry["bytes"]:
             return f"{name} has {file.stat().st_size} bytes, not {entry['bytes']}"
-        if _sha256(file) != entry["sha256"]:
+        if sha256_of(file) != entry["sha256"]:
             return f"{name} has other content than was written"
     return None
 
@@ -125,12 +125,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _describe(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
 
 
 def _sync(path: Path) -> None:

@@ -6,7 +6,6 @@ Does not know: tokens; whether the roles alternate as the model's chat template 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,11 +32,8 @@ EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant
 
 @dataclass(frozen=True)
 class Rows:
-    path: str
     lines: tuple[int, ...]
     # of each row, the line it stands on: blank lines are skipped
-    sha256: str
-    # of the whole file
 
     @property
     def rows(self) -> int:
@@ -48,10 +44,8 @@ def check_rows(path: Path | str) -> Rows:
     """Every row is a conversation to train on, or all that are not are named."""
     lines: list[int] = []
     bad: list[Problem] = []
-    digest = hashlib.sha256()
     with _opened(path) as file:
         for number, raw in enumerate(file, 1):
-            digest.update(raw)
             if not raw.strip():
                 continue
             lines.append(number)
@@ -62,15 +56,7 @@ def check_rows(path: Path | str) -> Rows:
         raise BadInput(*_shortened(bad, path, len(lines)))
     if not lines:
         raise BadInput(Problem("there are no rows in this file", where=str(path), hint=f"rows like {EXAMPLE}"))
-    return Rows(str(path), tuple(lines), digest.hexdigest())
-
-
-def sha256_of(path: Path | str) -> str:
-    digest = hashlib.sha256()
-    with _opened(path) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return Rows(tuple(lines))
 
 
 def _opened(path: Path | str) -> BinaryIO:
