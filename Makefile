@@ -1,6 +1,8 @@
 # make demo   plan, train and receipt on this machine, with what the repository ships
 # make test   every check and every test
-# Both make their own environment in .venv; nothing else has to be installed but Python 3.11+ and make.
+# make docs   the generated pages of docs/
+# make atlas  the shipped tapes that are missing or of other versions
+# Each makes its own environment in .venv; nothing else has to be installed but Python 3.11+ and make.
 
 PYTHON ?= python3
 VENV := .venv
