@@ -8,7 +8,7 @@ Does not know: what a kernel allocates and frees inside itself (`rules/workspace
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,32 +69,25 @@ class Recorder(TorchDispatchMode):
 
     def classify(self, tensors: Iterable[torch.Tensor], category: str) -> None:
         """Renames storages whose role shows only later (gradients, optimizer state, stored layer inputs)."""
-        for tensor in tensors:
-            number = self._number_of.get(tensor.untyped_storage()._cdata)
-            if number is not None:
-                self.births[number - 1].category = category
+        for birth in self._births_of(tensors):
+            birth.category = category
 
     def rename(self, tensors: Iterable[torch.Tensor], op: str) -> None:
         """Says more of storages than that they were there before."""
-        for tensor in tensors:
-            number = self._number_of.get(tensor.untyped_storage()._cdata)
-            if number is not None and self.births[number - 1].op == "adopted":
-                self.births[number - 1].op = op
+        for birth in self._births_of(tensors):
+            if birth.op == "adopted":
+                birth.op = op
 
     def place(self, tensors: Iterable[torch.Tensor], like: torch.Tensor) -> None:
         """Storages that belong to the layer of another one: a parameter's optimizer state."""
-        parent = self._number_of.get(like.untyped_storage()._cdata)
-        for tensor in tensors:
-            number = self._number_of.get(tensor.untyped_storage()._cdata)
-            if number is not None and parent is not None:
-                self.births[number - 1].block = self.births[parent - 1].block
+        for parent in self._births_of([like]):
+            for birth in self._births_of(tensors):
+                birth.block = parent.block
 
     def hide(self, tensors: Iterable[torch.Tensor]) -> None:
         """Counts nothing for tensors that live in other memory than the one recorded."""
-        for tensor in tensors:
-            number = self._number_of.get(tensor.untyped_storage()._cdata)
-            if number is not None:
-                self.births[number - 1].nbytes = 0
+        for birth in self._births_of(tensors):
+            birth.nbytes = 0
 
     def born(self, nbytes: int, category: str, op: str, block: int | None = None) -> int:
         """Notes a birth that no tensor shows; returns its number for `died`."""
@@ -106,6 +99,19 @@ class Recorder(TorchDispatchMode):
 
     def died(self, number: int) -> None:
         self.events.append(-number)
+
+    def inside(self, sizes: Iterable[int], op: str) -> None:
+        """Blocks that a kernel takes and gives back before it returns, the last one first."""
+        numbers = [self.born(nbytes, "workspace", op) for nbytes in sizes if nbytes]
+        for number in reversed(numbers):
+            self.died(number)
+
+    def _births_of(self, tensors: Iterable[torch.Tensor]) -> Iterator[Birth]:
+        """Of those that were seen."""
+        for tensor in tensors:
+            number = self._number_of.get(tensor.untyped_storage()._cdata)
+            if number is not None:
+                yield self.births[number - 1]
 
     # What torch says
 
@@ -132,8 +138,7 @@ class Recorder(TorchDispatchMode):
         """Only in the optimizer, which goes through all layers without running one."""
         if self.block is not None or self.phase != "optimizer" or not isinstance(source, torch.Tensor):
             return None
-        number = self._number_of.get(source.untyped_storage()._cdata)
-        return None if number is None else self.births[number - 1].block
+        return next((birth.block for birth in self._births_of([source])), None)
 
     def _see(self, tensor: torch.Tensor, category: str, op: str, block: int | None = None) -> None:
         device = tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device

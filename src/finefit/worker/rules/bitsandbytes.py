@@ -23,11 +23,8 @@ def workspace(recorder: Recorder, func: Any, args: tuple[Any, ...], result: Any)
     if not name.startswith("bitsandbytes."):
         return
     blocks = BLOCKS.get(name.split(".")[1])
-    if blocks is None:
-        return
-    numbers = [recorder.born(nbytes, "workspace", name) for nbytes in blocks(args, result) if nbytes]
-    for number in reversed(numbers):
-        recorder.died(number)
+    if blocks is not None:
+        recorder.inside(blocks(args, result), name)
 
 
 def _gemm_4bit(args: tuple[Any, ...], result: torch.Tensor) -> list[int]:

@@ -30,12 +30,9 @@ HALF = (torch.bfloat16, torch.float16)
 
 def kernel_workspaces(recorder: Recorder, func: Any, args: tuple[Any, ...], result: Any) -> None:
     row = ROWS.get(func)
-    if row is None:
-        return
-    name, sizes = row
-    numbers = [recorder.born(nbytes, "workspace", name) for nbytes in sizes(*args) if nbytes]
-    for number in reversed(numbers):
-        recorder.died(number)
+    if row is not None:
+        name, sizes = row
+        recorder.inside(sizes(*args), name)
 
 
 def _softmax_backward(grad: torch.Tensor, *_: Any) -> list[int]:
