@@ -1,7 +1,8 @@
 """What the driver says of the first GPU that this process may see, asked before and beside torch.
 
-Knows: bytes in use on the whole card and by this process, the card's name and the driver's version.
-Does not know: cards behind a driver that NVML cannot reach; then every answer is None.
+Knows: bytes in use on the whole card, its name and the driver's version.
+Does not know: which of these bytes are this process's (`allocator_stage` asks torch's card for them); cards behind a
+driver that NVML cannot reach, of which every answer is None.
 """
 
 from __future__ import annotations

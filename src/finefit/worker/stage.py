@@ -7,7 +7,7 @@ evaluation on a processor); a plain `Stage` does nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,6 +72,7 @@ class RecordedStage(Stage):
         self.evaluated = False
         self._open = False
         self._model: Any = None
+        self._trained: list[Any] = []
         self._names: ModuleNames | None = None
         self._hooks: list[Any] = []
 
@@ -86,8 +87,7 @@ class RecordedStage(Stage):
         if self._open:
             self.micro = -1
             self.phase("batch")
-            tensors = [value for batch in batches for value in batch.values()]
-            self.recorder.adopt([value for value in tensors if isinstance(value, torch.Tensor)], "batch")
+            self.recorder.adopt(_tensors(value for batch in batches for value in batch.values()), "batch")
         return batches, items
 
     def phase(self, name: str) -> None:
@@ -104,7 +104,7 @@ class RecordedStage(Stage):
             return
         if self.step == 0:
             for parameter, values in trainer.optimizer.state.items():
-                held = [value for value in values.values() if isinstance(value, torch.Tensor)]
+                held = _tensors(values.values())
                 self.recorder.classify(held, "optimizer")
                 self.recorder.place(held, like=parameter)
         self.step += 1
@@ -131,7 +131,7 @@ class RecordedStage(Stage):
                 self.close()
             else:
                 self.evaluated = True
-                self.recorder.adopt([value for value in batch.values() if isinstance(value, torch.Tensor)], "batch")
+                self.recorder.adopt(_tensors(batch.values()), "batch")
         return batch
 
     def _start(self) -> None:
@@ -198,3 +198,7 @@ class RecordedStage(Stage):
         for index, block in enumerate(blocks):
             self._hooks.append(block.register_forward_pre_hook(lambda b, args, i=index: before(i, b, args)))
             self._hooks.append(block.register_forward_hook(lambda _b, _a, result, i=index: after(i, result)))
+
+
+def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
+    return [value for value in values if isinstance(value, torch.Tensor)]
