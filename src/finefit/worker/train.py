@@ -108,8 +108,9 @@ def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> 
 
 def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> RunTrainer:
     started = time.perf_counter()
-    data, has_adapter = orders["data"], orders["peft"] is not None
-    train_rows, eval_rows = conversations(data["train"]), conversations(data["eval"]) if data["eval"] else None
+    data = orders["data"]
+    train_rows = conversations(data["train"])
+    eval_rows = conversations(data["eval"]) if data["eval"] else None
     set_seed(orders["trainer"]["seed"])
     model = add_adapter(load_model(orders["model"]), orders["peft"])
     trainer = RunTrainer(
@@ -131,7 +132,7 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
     refuse_long_rows(trainer, orders["max_length"], data["train"])
     if len(trainer.train_dataset) != len(train_rows):
         raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
-    checkpointed = checkpoint_blocks(model, orders["gradient_checkpointing"], has_adapter)
+    checkpointed = checkpoint_blocks(model, orders["gradient_checkpointing"], orders["peft"] is not None)
     trainer.events.write(
         "loaded",
         rows=len(train_rows),
