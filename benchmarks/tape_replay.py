@@ -48,14 +48,14 @@ def measured(checkpointing: Checkpointing) -> list[float]:
     assert data is not None, "not in the atlas"
     history = decode(data).history_at(point)
     assert history is not None
-    recording, outline = history.at(point, recipe.groups), Outline(history, recipe.groups)
+    recording, outline = history.at(point, recipe.layers), Outline(history, recipe.layers)
     assert recording is not None
     return [
         len(recording.events),
         best_ms(lambda: decode(data)),
-        best_ms(lambda: Outline(history, recipe.groups)),
+        best_ms(lambda: Outline(history, recipe.layers)),
         best_ms(lambda: outline.phase_peaks(point)),
-        best_ms(lambda: history.at(point, recipe.groups)),
+        best_ms(lambda: history.at(point, recipe.layers)),
         best_ms(lambda: replay(recording.events, recording.nbytes, Settings())),
     ]
 

@@ -32,7 +32,9 @@ METHODS: dict[str, Method] = {
     "qlora4": QLoRA(),
     "single": QLoRA(double_quant=False),
     "qlora8": QLoRA(8),
+    "lora, twice": LoRA(),
 }
+"""Of one micro-batch a step, or of two."""
 
 Rehearsed = Callable[[str, int], Recording]
 
@@ -45,7 +47,8 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
 
     @cache
     def at(method: str, length: int) -> Recording:
-        model, knobs, machine = find_model(str(path)), Knobs(max_length=length), machine_named("A100-80GB")
+        knobs = Knobs(max_length=length, gradient_accumulation_steps=2 if "twice" in method else 1)
+        model, machine = find_model(str(path)), machine_named("A100-80GB")
         orders = base_orders(model, METHODS[method], knobs, machine, False)
         answer = worker.ask("rehearse", rehearsal_orders(orders, model, knobs, machine, Loop(), whole=True))
         return Recording.from_json(answer["recordings"][0])

@@ -19,7 +19,7 @@ import pytest
 from finefit.estimate.rehearsed import ledger_from
 from finefit.estimate.reserved import serve
 from finefit.rehearsal.find import find
-from finefit.tape.expand import LAYERS, MIDDLE, Stretch
+from finefit.tape.expand import Stretch
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, alive_at, moments, segments
 from finefit.tape.sizes import Formula
 
@@ -104,8 +104,9 @@ def test_the_tape_knows_the_followed_tensor_as_the_page_says() -> None:
     assert history.formulas is not None
     assert len(history.points) == 5
     few = history.few
-    kept = LAYERS + MIDDLE
-    assert Stretch(tuple(count - LAYERS for count in recipe.groups)).places(kept) == range(18, 30)
+    assert history.layers == "AAAAAaaaaa"
+    kept = 7
+    assert Stretch(history.layers, recipe.layers).places[kept] == tuple(range(18, 30))
     outputs = [
         number
         for number, (kind, block) in enumerate(zip(few.kinds, few.block_of, strict=True))

@@ -33,8 +33,8 @@ FOLDER = Path(str(files("finefit.catalog"))) / "atlas"
 GPU = "A100-80GB"
 """Of the kind that most cards are: bfloat16, and torch's flash attention."""
 METHODS: dict[str, Method] = {"full": Full(), "lora": LoRA(), "qlora4": QLoRA(), "qlora8": QLoRA(8)}
-SHAPES: tuple[Checkpointing, ...] = ("all", 0, 8)
-"""Layers checkpointed: all, none, the first ones."""
+SHAPES: tuple[Checkpointing, ...] = ("all", 0, 12)
+"""Layers checkpointed: all, none, the first ones: some of each kind, also where the sixth is of another."""
 
 
 def recipes(name: str, method: Method) -> Iterator[Recipe]:
@@ -44,7 +44,7 @@ def recipes(name: str, method: Method) -> Iterator[Recipe]:
         job = Job(model=name, data="", max_length=1024, gradient_checkpointing=checkpointing or "none")
         knobs, _ = suited(choose(job, machine), model)
         recipe = Recipe(model, method, knobs, machine)
-        if recipe.collapses or checkpointing in ("all", 0):
+        if recipe.recorded or checkpointing in ("all", 0):
             yield recipe
 
 
@@ -90,6 +90,8 @@ def _keep(name: str, built: Built) -> None:
     recipe = built.recipe
     file = f"{name.rpartition('/')[2].lower()}.{name_of(recipe.method)}.{recipe.shape}.{recipe.key}.xz"
     if built.is_trusted:
+        for older in FOLDER.glob(f"*.{recipe.key}.xz"):  # perhaps under another model's name
+            file = older.name
         (FOLDER / file).write_bytes(encode(built.tape))
     else:
         histories = [(len(history.points), history.formulas is not None) for history in built.tape.histories]

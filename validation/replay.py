@@ -118,7 +118,7 @@ def _peak(recording: Recording) -> int:
 
 
 def _row(recipe: Recipe, built: Built, rehearsed: int) -> dict[str, Any]:
-    replayed = built.tape.at(recipe.point, recipe.groups)
+    replayed = built.tape.at(recipe.point, recipe.layers)
     return {
         "model": recipe.model.id,
         "method": name_of(recipe.method),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import assert_never
 
 from finefit.estimate.rehearsed import ledger_from
-from finefit.lower.orders import base_orders, groups_of, job_orders, rehearsal_orders
+from finefit.lower.orders import base_orders, job_orders, rehearsal_orders
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Dtype, Knobs
@@ -22,7 +22,7 @@ from finefit.nouns.observer import Observer
 from finefit.nouns.plan import DataFacts, Plan
 from finefit.nouns.receipt import Receipt
 from finefit.nouns.steps import optimizer_steps
-from finefit.rehearsal.find import at_half, find, rehearse
+from finefit.rehearsal.find import at_half, find, rehearse, rows_of
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
@@ -90,9 +90,12 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     method = method_of(job)
     knobs, changed = suited(choose(job, machine), model)
     orders = job_orders(job, model, method, knobs, machine)
-    observer.stage("rehearsing the training step")
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     asked = rehearsal_orders(orders, model, knobs, machine, OURS)
-    recording, answer, more = rehearse(asked, groups_of(model, knobs), observer.note)
+    asked["rehearsal"]["shorter"] = not machine.is_cpu
+    observer.stage("rehearsing the training step" + ("" if machine.is_cpu else ", and two of shorter rows"))
+    recording, answer, more = rehearse(asked, recipe.layers, observer.note)
+    rows = rows_of(recipe, recording, answer)
     facts = answer["data"]
     facts["longest_line"] = files["train"].lines[facts["longest_line"] - 1]
     data = DataFacts(eval_rows=files["eval"].rows if "eval" in files else 0, **facts)
@@ -103,7 +106,7 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
         method=method,
         knobs=knobs,
         machine=machine,
-        ledger=ledger_from(recording, model, knobs, machine),
+        ledger=ledger_from(recording, model, knobs, machine, rows=rows),
         data=data,
         steps=optimizer_steps(orders["trainer"], data.rows),
         stack=answer["stack"],

@@ -74,6 +74,6 @@ def test_the_rank_is_in_the_key_of_states_with_thresholds() -> None:
 
 
 def test_any_number_of_first_layers_shares_a_tape() -> None:
-    """As long as four of each kind are left; with fewer, the whole model is rehearsed."""
+    """As long as four of each kind are left; fewer are recorded as they are."""
     assert recipe(gradient_checkpointing=4).key == recipe(gradient_checkpointing=20).key
-    assert not recipe(gradient_checkpointing=3).collapses
+    assert len({recipe(gradient_checkpointing=count).key for count in (1, 2, 3, 4)}) == 4

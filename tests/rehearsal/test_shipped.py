@@ -33,7 +33,7 @@ def test_a_shipped_tape_equals_a_fresh_rehearsal(name: str) -> None:
     recipe = Recipe(find_model(model), method, knobs, machine_named("A100-80GB"))
     told = find(recipe, lambda _: None)
     assert told.source == "atlas"
-    fresh, _, _ = rehearse(recipe.orders, recipe.groups, lambda _: None)
+    fresh, _, _ = rehearse(recipe.orders, recipe.layers, lambda _: None)
     assert storages_and_events(told.recording) == storages_and_events(fresh)
     assert told.recording.trainable_parameters == fresh.trainable_parameters
 

@@ -29,8 +29,6 @@ RECORDING = Recording(
     marks=((0, "0/0/load"), (1, "0/0/forward"), (3, "0/0/backward"), (5, "0/0/optimizer"), (7, "end")),
     parameters=900,
     trainable_parameters=100,
-    layer_parameters=0,
-    layer_trainable_parameters=0,
 )
 MEASURED = {"load": 800, "forward": 1800, "backward": 3000, "optimizer": 1200}
 

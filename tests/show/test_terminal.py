@@ -61,6 +61,7 @@ def test_a_plan_names_the_row_that_sets_the_peak(plan: Plan, capsys: pytest.Capt
         "the first layer",
         "10.00 GiB allocated",
         "12.00 GiB",
+        *("why the device may show less or more", "lengths", "derived", "[/y] because"),
     ):
         assert part in out
 

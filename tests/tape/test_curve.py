@@ -15,7 +15,7 @@ FILE = min(Path(str(FOLDER)).glob("llama-3.1-8b.lora.all.*.xz"))
 
 def test_thinning_loses_no_maximum() -> None:
     """However few columns, the highest of each phase is the second step's own, and the categories add up to it."""
-    recording = decode(FILE.read_bytes()).histories[0].at(Point(3, 700, 16), [9])
+    recording = decode(FILE.read_bytes()).histories[0].at(Point(3, 700, 16), "A" * 9)
     assert recording is not None
     expected: dict[str, int] = {}
     for segment, moment in moments(recording):

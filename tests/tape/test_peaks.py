@@ -36,8 +36,6 @@ def recordings(draw: st.DrawFn) -> Recording:
         marks=(*marks, (len(events), "end")),
         parameters=0,
         trainable_parameters=0,
-        layer_parameters=0,
-        layer_trainable_parameters=0,
     )
 
 

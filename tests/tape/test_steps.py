@@ -64,8 +64,6 @@ HELD = Recording(
     marks=((0, "0/0/load"), (1, "0/0/forward"), (2, "0/0/resident"), (2, "1/0/forward"), (4, "end")),
     parameters=0,
     trainable_parameters=0,
-    layer_parameters=0,
-    layer_trainable_parameters=0,
 )
 """A weight, and an output that is held until the next one is there."""
 

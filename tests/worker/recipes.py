@@ -61,6 +61,7 @@ def orders(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
         "data": None,
         "rehearsal": {
             "length": 96,
+            "kinds": "aaa",
             "accumulation": 2,
             "layers": [None],
             "compute_capability": [8, 0],
@@ -79,7 +80,8 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def rehearsed(order: dict[str, Any], few: list[int] | None = None) -> Recording:
-    """`few`: of how many layers, and how many of them checkpointed."""
+def rehearsed(order: dict[str, Any], few: list[Any] | None = None) -> Recording:
+    """`few`: which layers, or how many of the first ones, and how many of them are checkpointed."""
+    kept = [range(few[0]), few[1]] if few and isinstance(few[0], int) else few
     with contextlib.redirect_stdout(io.StringIO()):
-        return Recording.from_json(rehearse._rehearse(rehearse._at_the_same_width(order), few)[0])
+        return Recording.from_json(rehearse._rehearse(rehearse._at_the_same_width(order), kept)[0])

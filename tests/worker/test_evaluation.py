@@ -142,8 +142,8 @@ def test_evaluation_expands_over_layers_exactly(lora: bool, during: bool) -> Non
     """A recording of 5 layers with its evaluation, expanded to 9, is the recording of 9."""
     order = orders(lora, "fused", device="cuda", layers=9, during=during, bf16=not lora)
     few, more = ([layers, layers * lora] for layers in (5, 6))
-    whole = rehearsed(order)
-    expanded = expand(rehearsed(order, few), [rehearsed(order, more)], [9])
+    whole, layers = rehearsed(order), 9 * ("A" if lora else "a")
+    expanded = expand([rehearsed(order, few), rehearsed(order, more)], [layers[:5], layers[:6]], layers)
     assert expanded is not None
     assert storages_and_events(expanded) == storages_and_events(whole)
     assert phase_peaks(expanded, CUDA_BLOCK_BYTES) == phase_peaks(whole, CUDA_BLOCK_BYTES)

@@ -53,8 +53,9 @@ def orders(
 def test_five_layers_with_ligers_kernels_expand_to_many(loss: str, lora: bool) -> None:
     """Five layers, expanded to 9, are the recording of 9: forward, backward and evaluation."""
     whole = rehearsed(orders(loss, lora, layers=9))
-    few, more = (rehearsed(orders(loss, lora, layers=9), [layers, layers * lora]) for layers in (5, 6))
-    expanded = expand(few, [more], [9])
+    layers = 9 * ("A" if lora else "a")
+    few, more = (rehearsed(orders(loss, lora, layers=9), [count, count * lora]) for count in (5, 6))
+    expanded = expand([few, more], [layers[:5], layers[:6]], layers)
     assert expanded is not None
     assert storages_and_events(expanded) == storages_and_events(whole)
     assert phase_peaks(expanded, CUDA_BLOCK_BYTES) == phase_peaks(whole, CUDA_BLOCK_BYTES)

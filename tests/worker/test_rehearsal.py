@@ -13,8 +13,10 @@ import torch
 from recipes import SMALL, merged, orders, rehearsed
 from trl import SFTConfig
 
+from finefit.lower.layers import told
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand, storages_and_events
+from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.worker import rehearse
 from finefit.worker.build import add_adapter, checkpoint_blocks, load_model, model_class, read_config
@@ -135,7 +137,9 @@ def test_five_layers_expand_to_many_exactly(name: str) -> None:
     order = merged(GPU[name], {"model": {"config": {"num_hidden_layers": 9}}})
     checkpointed = order["gradient_checkpointing"] == "all"
     few, more = ([layers, layers * checkpointed] for layers in (5, 6))
-    check_expansion(rehearsed(order), expand(rehearsed(order, few), [rehearsed(order, more)], [9]))
+    letter = "A" if checkpointed else "a"
+    recordings = [rehearsed(order, few), rehearsed(order, more)]
+    check_expansion(rehearsed(order), expand(recordings, [5 * letter, 6 * letter], 9 * letter))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -144,8 +148,42 @@ def test_checkpointed_and_kept_layers_expand_each_on_their_own(dtype: str) -> No
     config = {"dtype": dtype, "config": {"num_hidden_layers": 15}}
     autocast = {"bf16": dtype == "bfloat16"}
     order = orders(device="cuda", gradient_checkpointing=7, model=config, trainer=autocast)
-    few, *more = (rehearsed(order, few) for few in ([10, 5], [11, 6], [11, 5]))
-    check_expansion(rehearsed(order), expand(few, more, [7, 8]))
+    recordings = [rehearsed(order, few) for few in ([10, 5], [11, 6], [11, 5])]
+    recorded = ["AAAAAaaaaa", "AAAAAAaaaaa", "AAAAAaaaaaa"]
+    check_expansion(rehearsed(order), expand(recordings, recorded, 7 * "A" + 8 * "a"))
+
+
+def windows(layers: int) -> dict[str, Any]:
+    """Every third layer sees all of a row, the others a window of it."""
+    kinds = ["sliding_attention", "sliding_attention", "full_attention"]
+    return {"head_dim": 16, "sliding_window": 32, "num_hidden_layers": layers, "layer_types": kinds * (layers // 3)}
+
+
+KINDS = {
+    "windows": (orders("gemma3_text", device="cuda", model={"config": windows(21)}), "aab" * 7),
+    "windows, some checkpointed": (
+        orders("gemma3_text", device="cuda", gradient_checkpointing=15, model={"config": windows(30)}),
+        "AAB" * 5 + "aab" * 5,
+    ),
+    "every fourth without positions": (
+        orders("smollm3", device="cuda", peft=None, model={"config": {"num_hidden_layers": 20}}),
+        "aaab" * 5,
+    ),
+    "one checkpointed": (
+        orders(device="cuda", gradient_checkpointing=1, model={"config": {"num_hidden_layers": 9}}),
+        "A" + "a" * 8,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_layers_of_several_kinds_expand_exactly(name: str) -> None:
+    """What the model repeats is recorded twice at most; expanded, it is the recording of all layers."""
+    order, layers = KINDS[name]
+    few = few_of(layers)
+    assert few
+    recordings = [rehearsed(order, each) for each in told(layers, few)]
+    check_expansion(rehearsed(order), expand(recordings, [kept_of(layers, kept) for kept in few], layers))
 
 
 def test_what_is_not_alike_does_not_expand() -> None:
@@ -153,7 +191,13 @@ def test_what_is_not_alike_does_not_expand() -> None:
     kinds = ["full_attention"] * 5 + ["sliding_attention"]
     config = {"head_dim": 16, "sliding_window": 32, "num_hidden_layers": 6, "layer_types": kinds}
     order = orders("gemma3_text", device="cuda", model={"config": config})
-    assert expand(rehearsed(order, [5, 0]), [rehearsed(order, [6, 0])], [9]) is None
+    assert expand([rehearsed(order, [5, 0]), rehearsed(order, [6, 0])], [5 * "a", 6 * "a"], 9 * "a") is None
+
+
+def test_what_goes_through_the_layers_outside_of_them_does_not_expand() -> None:
+    """The balancing loss of experts takes every layer's router in its turn, long after the layers ran."""
+    order = orders("qwen3_moe", device="cuda", model={"config": MOE | {"num_hidden_layers": 6}})
+    assert expand([rehearsed(order, [5, 0]), rehearsed(order, [6, 0])], [5 * "a", 6 * "a"], 9 * "a") is None
 
 
 def check_expansion(whole: Recording, expanded: Recording | None) -> None:

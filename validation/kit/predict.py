@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from finefit.estimate.rehearsed import ledger_from, whole_recording
-from finefit.lower.orders import groups_of
+from finefit.lower.layers import layers_of
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 from finefit.nouns.range import around
@@ -54,7 +54,7 @@ def _recording(point: Point, machine: Machine, model: Model) -> tuple[Recording,
     """Of a few layers where they stand for all, else of every one."""
     for whole in (False, True):
         answer = _rehearsed(orders_of(point, machine, model, whole=whole))
-        recording = whole_recording(answer["recordings"], groups_of(model, knobs_of(point, model)))
+        recording = whole_recording(answer["recordings"], layers_of(model, knobs_of(point, model)))
         if recording is not None:
             return recording, answer["stack"]
     raise AssertionError("a rehearsal of every layer is a recording")

@@ -11,24 +11,30 @@ from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand
+from finefit.tape.layers import Layers, few_of, kept_of
 
 from .ledger import ledger_of
+from .lengths import Rows
 from .reserved import serve
 from .why import Shapes
 
 
-def whole_recording(answers: Sequence[Mapping[str, Any]], groups: Sequence[int]) -> Recording | None:
-    """Of all layers, `groups` of them checkpointed and kept; None where recordings of a few do not expand exactly: then
-    every layer must be rehearsed.
-    """
-    few, *more = [Recording.from_json(answer) for answer in answers]
-    return expand(few, more, groups) if more else few
+def whole_recording(answers: Sequence[Mapping[str, Any]], layers: Layers) -> Recording | None:
+    """Of all layers; None where recordings of a few do not expand exactly: then every layer must be rehearsed."""
+    recordings = [Recording.from_json(answer) for answer in answers]
+    recorded = [kept_of(layers, kept) for kept in few_of(layers)]
+    return expand(recordings, recorded, layers) if len(recordings) > 1 else recordings[0]
 
 
 def ledger_from(
-    recording: Recording, model: Model, knobs: Knobs, machine: Machine, shorter: Recording | None = None
+    recording: Recording,
+    model: Model,
+    knobs: Knobs,
+    machine: Machine,
+    shorter: Recording | None = None,
+    rows: Rows | None = None,
 ) -> Ledger:
-    """`shorter`: the same step with rows of half the length, where it is known."""
+    """`shorter`: the same step with rows of half the length, where it is known; `rows`: those of the run itself."""
     text = model.config.get("text_config") or model.config
     shapes = Shapes(
         parameters=recording.parameters,
@@ -40,5 +46,5 @@ def ledger_from(
         weight_dtype=knobs.dtype,
         optim=knobs.optim,
     )
-    served = None if machine.gpu is None else serve(recording, knobs, machine.gpu, shorter)
+    served = None if machine.gpu is None else serve(recording, knobs, machine.gpu, shorter, rows)
     return ledger_of(recording, shapes, served)

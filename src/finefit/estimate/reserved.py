@@ -1,9 +1,10 @@
 """What CUDA's caching allocator takes from the driver for a recording, as a range.
 
 Reserved memory depends on what came before: how the weights were loaded (`load.py`), and the lengths of earlier rows.
-A step of shorter rows leaves blocks that are too small for the longest row, which then takes more from the driver;
-after the longest row, shorter ones add next to nothing. A run of ours meets its longest row in the second step, so one
-step of shorter rows before it is what may happen. Longer series of growing rows would reserve more, and are not ours.
+A step of shorter rows leaves blocks that are too small for the longest row, which then takes more from the driver. A
+run of ours meets its longest row in the second step, but empties its cache where it evaluates or saves, after which
+rows grow again. Where the run's own rows are known they are replayed (`lengths.py`), and what they reserve is the
+likely value. Else steps that are all alike give it, and one step of half the length before them says what may be more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from finefit.nouns.range import Range, Reason, around
 from finefit.nouns.recording import Recording
 from finefit.tape.allocator import OutOfMemory, Reserved, Settings, replay
 from finefit.tape.steps import of_steps, same_steps
+from finefit.units import MIB, human_bytes
 
+from .lengths import Rows, of_run
 from .load import History, loaded
 from .trust import device_of, method_reason
 
@@ -29,6 +32,10 @@ and not allocated."""
 UNKNOWN_LENGTHS = 0.20
 """Of what is reserved: so much at most did a step of half the length add, before the longest, in eight recipes (LoRA
 and QLoRA of 0.4B to 1.7B, eager and fused attention: 7 to 20 %). With expandable segments it added 2 % at most."""
+
+REST = 40 * MIB
+"""What small tensors of micro-batches that are not chosen take, in segments of 2 MiB: whole schedules reserved at most
+34 MiB more than what is chosen of them (32 runs of eight recipes, `benchmarks/schedule_replay.py`)."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,22 @@ class Served:
     # reserved, and the CUDA context
 
 
-def serve(recording: Recording, knobs: Knobs, gpu: Gpu, shorter: Recording | None = None) -> Served:
-    """`shorter`: the same step at shorter rows; the range then knows what rows of changing length do."""
+def serve(
+    recording: Recording, knobs: Knobs, gpu: Gpu, shorter: Recording | None = None, rows: Rows | None = None
+) -> Served:
+    """`rows`: of the run itself; `shorter`: else, the same step at shorter rows. The range then knows what rows of
+    changing length do."""
     settings = Settings(expandable_segments=knobs.expandable_segments)
     history = loaded(recording, knobs.dtype)
     alike = _replayed(history, settings)
-    lengths = _lengths(recording, knobs, settings, alike, shorter)
-    method = method_reason(alike.peak_reserved_bytes, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
-    reserved, context = around(alike.peak_reserved_bytes, (lengths, method)), context_on(gpu)
+    own = None if rows is None else by_rows(recording, rows, knobs, settings)
+    if rows is None or own is None:
+        typical = alike.peak_reserved_bytes
+        lengths = _lengths(recording, knobs, settings, alike, shorter, is_unknown=rows is not None)
+    else:
+        typical, lengths = max(own, alike.peak_allocated_bytes), _own_lengths(rows)
+    method = method_reason(typical, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
+    reserved, context = around(typical, (lengths, method)), context_on(gpu)
     return Served(
         granted_bytes=alike.granted_bytes[: len(recording.nbytes)],
         reserved=reserved,
@@ -73,6 +88,12 @@ def reserved_by(recording: Recording, sizes: Sequence[Sequence[int]], knobs: Kno
     return None if steps is None else _replayed(loaded(steps, knobs.dtype), settings).peak_reserved_bytes
 
 
+def by_rows(recording: Recording, rows: Rows, knobs: Knobs, settings: Settings) -> int | None:
+    """Reserved by the run's own rows; None where they cannot be replayed."""
+    steps = of_run(recording, rows)
+    return None if steps is None else _replayed(loaded(steps, knobs.dtype), settings).peak_reserved_bytes
+
+
 def smallest(history: History, settings: Settings, alike: Reserved) -> int:
     """A capacity with which the history was served: less fails, or was not tried."""
     fails, survives = alike.peak_allocated_bytes - 1, alike.peak_reserved_bytes
@@ -91,16 +112,34 @@ def _replayed(history: History, settings: Settings) -> Reserved:
     return replay(history.events, history.nbytes, settings)
 
 
+def _own_lengths(rows: Rows) -> Reason:
+    why = (
+        f"{rows.micro_batches} micro-batches of {len(rows.steps)} steps were replayed, in this run's own order: "
+        f"those longer than all before them, from each emptying of the cache on; small tensors of others may add "
+        f"{human_bytes(REST)}"
+    )
+    return Reason(WHAT, 0, REST, "derived", why)
+
+
 def _lengths(
-    recording: Recording, knobs: Knobs, settings: Settings, alike: Reserved, shorter: Recording | None
+    recording: Recording, knobs: Knobs, settings: Settings, alike: Reserved, shorter: Recording | None, is_unknown: bool
 ) -> Reason:
-    what, typical = "rows of changing length", alike.peak_reserved_bytes
+    """`is_unknown`: the run's own rows are there, but not what they take."""
+    typical = alike.peak_reserved_bytes
     varied = None if shorter is None else after_shorter(recording, shorter, knobs, settings)
     if varied is not None:
         why = "replayed: a step of shorter rows first, then the longest one"
-        return Reason(what, max(0, typical - varied), max(0, varied - typical), "derived", why)
+        return Reason(WHAT, max(0, typical - varied), max(0, varied - typical), "derived", why)
+    rest = (
+        "; this run's own rows were not replayed, since shorter ones make another step or are slow to rehearse"
+        if is_unknown
+        else ""
+    )
     if knobs.expandable_segments:
         why = "expandable segments grow where they are: 2 % more at most in eight other recipes"
-        return Reason(what, 0, typical // 50, "guessed", why)
+        return Reason(WHAT, 0, typical // 50, "guessed", why + rest)
     why = "a step of half the length before the longest row reserved 7 to 20 % more in eight other recipes"
-    return Reason(what, 0, int(UNKNOWN_LENGTHS * typical), "guessed", why)
+    return Reason(WHAT, 0, int(UNKNOWN_LENGTHS * typical), "guessed", why + rest)
+
+
+WHAT = "rows of changing length"

@@ -10,7 +10,9 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
-from finefit.tape.expand import FEWEST, LAYERS
+from finefit.tape.layers import few_of
+
+from .layers import layers_of, told
 
 LEARNING_RATE = {Full: 1e-5, LoRA: 1e-4, QLoRA: 1e-4}
 """Where a job names none. Derived from the defaults that popular recipes agree on."""
@@ -110,7 +112,7 @@ def rehearsal_orders(
     whole: bool = False,
 ) -> dict[str, Any]:
     """`orders`, rehearsed: a few layers where they stand for all, every layer where they do not (`whole`)."""
-    layers = [None] if whole or not can_collapse(model, knobs) else few_layers(model, knobs)
+    layers = layers_of(model, knobs)
     flash = knobs.attn_implementation == "flash_attention_2"
     capability = (8, 0) if machine.gpu is None else machine.gpu.compute_capability
     return orders | {
@@ -119,57 +121,14 @@ def rehearsal_orders(
         "rehearsal": {
             "length": knobs.max_length,
             "accumulation": min(knobs.gradient_accumulation_steps, REHEARSED_ACCUMULATION),
-            "layers": layers,
+            "kinds": layers.lower(),
+            "layers": told(layers, () if whole else few_of(layers)),
             "takes": [],
             "compute_capability": list(capability),
             "hold_outputs": loop.hold_outputs,
             "attention_kernel": "flash" if flash else loop.attention_kernel,
         },
     }
-
-
-def groups_of(model: Model, knobs: Knobs) -> tuple[int, ...]:
-    """Layers that are alike: the first ones, checkpointed, and the others; one group where it is all or none."""
-    count = model.layers if knobs.gradient_checkpointing == "all" else min(knobs.gradient_checkpointing, model.layers)
-    return tuple(size for size in (count, model.layers - count) if size)
-
-
-def few_layers(model: Model, knobs: Knobs) -> list[list[int]]:
-    """[layers, checkpointed ones] of each rehearsal: a few of every group, then one more of each group in turn."""
-    groups = len(groups_of(model, knobs))
-    sizes = [[LAYERS + (group == grown) for group in range(groups)] for grown in (None, *range(groups))]
-    checkpointed = 0 if knobs.gradient_checkpointing == 0 else 1
-    return [[sum(size), size[0] * checkpointed] for size in sizes]
-
-
-def can_collapse(model: Model, knobs: Knobs) -> bool:
-    """Whether a few layers may stand for all: enough of them, all of one kind."""
-    text = model.config.get("text_config") or model.config
-    groups = groups_of(model, knobs)
-    enough = min(groups) >= LAYERS + FEWEST and model.layers > LAYERS * len(groups)
-    mixed = bool(text.get("mlp_only_layers")) or any(_tells_layers_apart(text.get(key)) for key in MIXED_LAYER_KEYS)
-    return enough and not mixed
-
-
-def _tells_layers_apart(value: Any) -> bool:
-    """One kind for all, every layer (1) or none (0) tells none apart."""
-    return len({str(item) for item in value}) > 1 if isinstance(value, list) else value not in (None, 0, 1)
-
-
-MIXED_LAYER_KEYS = (
-    "layer_types",
-    "mlp_layer_types",
-    "first_k_dense_replace",
-    "decoder_sparse_step",
-    "layers_block_type",
-    "attn_layer_period",
-    "num_global_layers",
-    "block_types",
-    "global_attn_every_n_layers",
-    "sliding_window_pattern",
-    "no_rope_layers",
-)
-"""Configuration keys by which some layers differ from others."""
 
 
 def _quantization(method: Method, knobs: Knobs) -> dict[str, Any] | None:

@@ -28,9 +28,6 @@ class Recording:
     marks: tuple[tuple[int, str], ...]
     parameters: int
     trainable_parameters: int
-    layer_parameters: int
-    # of one repeated layer, in the middle
-    layer_trainable_parameters: int
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recording:
@@ -44,6 +41,4 @@ class Recording:
             marks=tuple((position, label) for position, label in data["marks"]),
             parameters=data["parameters"],
             trainable_parameters=data["trainable_parameters"],
-            layer_parameters=data["layer_parameters"],
-            layer_trainable_parameters=data["layer_trainable_parameters"],
         )

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finefit.lower.layers import told
 from finefit.nouns.recording import Recording
 from finefit.run import worker
 from finefit.tape.points import first_points, further_points, more_points
 from finefit.tape.sizes import Point
 from finefit.tape.tape import Take, Tape
 
-from .recipe import Recipe
+from .recipe import Recipe, take_of
 
 NOTHING: Mapping[str, Tape] = {}
 ROUNDS = 8
@@ -24,14 +25,14 @@ class Asked:
     recipe: Recipe
     point: Point
     proves: bool
-    # that a few layers stand for all: with one more of each group
+    # that a few layers stand for all: with one more of each unit
 
     @property
     def takes(self) -> list[list[Any]]:
         """As the worker is told: the layers, and the point."""
-        few = self.recipe.few if self.recipe.collapses else [None]
+        recorded = told(self.recipe.layers, self.recipe.recorded)
         at = [self.point.batch, self.point.length, self.point.rank]
-        return [[layers, *at] for layers in (few if self.proves else few[:1])]
+        return [[kept, *at] for kept in (recorded if self.proves else recorded[:1])]
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,14 @@ def build(recipes: Sequence[Recipe], known: Mapping[str, Tape] = NOTHING) -> lis
         if not asked:
             break
         stack, takes = _rehearsed(asked)
+        if takes is None:
+            return [replace(one, lost=(one.recipe.point,)) for one in built.values()]
         unproven = []
         for each, take in zip(asked, takes, strict=True):
             before = built[each.recipe.key]
             tape = replace(before.tape, stack=stack).with_take(take)
             is_lost = not any(take.point in history.points for history in tape.histories)
-            if is_lost and not each.proves and each.recipe.collapses:
+            if is_lost and not each.proves and each.recipe.recorded:
                 unproven.append(replace(each, proves=True))
             lost = (*before.lost, take.point) if is_lost and each.proves else before.lost
             built[each.recipe.key] = replace(before, tape=tape, lost=lost)
@@ -75,7 +78,7 @@ def _rank(recipe: Recipe) -> int | None:
 
 def _first(recipe: Recipe) -> Iterator[Asked]:
     for number, point in enumerate(first_points(recipe.bounds, _rank(recipe))):
-        yield Asked(recipe, point, proves=recipe.collapses and number == 0)
+        yield Asked(recipe, point, proves=bool(recipe.recorded) and number == 0)
 
 
 def _wanted(built: Built) -> Iterator[Asked]:
@@ -90,14 +93,16 @@ def _wanted(built: Built) -> Iterator[Asked]:
         yield Asked(recipe, point, proves=False)
 
 
-def _rehearsed(asked: Sequence[Asked]) -> tuple[Mapping[str, str], Iterator[Take]]:
+def _rehearsed(asked: Sequence[Asked]) -> tuple[Mapping[str, str], Iterator[Take] | None]:
+    """Versions, and what was recorded; None where the layers are of other kinds than the recipes say."""
     orders = asked[0].recipe.orders
     takes = [take for each in asked for take in each.takes]
     answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [], "takes": takes}})
+    if not answer["alike"]:
+        return answer["stack"], None
     return answer["stack"], _taken(asked, [Recording.from_json(recording) for recording in answer["takes"]])
 
 
 def _taken(asked: Sequence[Asked], recordings: list[Recording]) -> Iterator[Take]:
     for each in asked:
-        few, *more = [recordings.pop(0) for _ in each.takes]
-        yield Take(each.point, few, tuple(more), whole=not each.recipe.collapses)
+        yield take_of(each.recipe, each.point, [recordings.pop(0) for _ in each.takes])

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from finefit.catalog.atlas import tape_bytes
 from finefit.catalog.kernels import cublas_workspace_bytes
+from finefit.estimate.lengths import Rows
 from finefit.estimate.rehearsed import whole_recording
 from finefit.nouns.machine import Machine
 from finefit.nouns.recording import Recording
+from finefit.nouns.schedule import Step
 from finefit.run import worker
+from finefit.tape.layers import Layers
 from finefit.tape.micro_batches import with_micro_batches
-from finefit.tape.tape import Take, Tape
+from finefit.tape.tape import Bounds, Tape
 from finefit.tape.written import decode
 
 from . import cache
-from .recipe import Recipe
+from .recipe import Recipe, take_of
 
 Source = Literal["atlas", "rehearsal"]
 
@@ -41,7 +44,7 @@ def find(recipe: Recipe, say: Callable[[str], None]) -> Found:
 def at_half(recipe: Recipe, found: Found) -> Recording | None:
     """The same step with rows of half the length, where the tape knows it: what comes before the longest row."""
     point = replace(recipe.point, length=recipe.point.length // 2)
-    half = None if found.tape is None else found.tape.at(point, recipe.groups)
+    half = None if found.tape is None else found.tape.at(point, recipe.layers)
     return None if half is None else _as_asked(half, recipe)
 
 
@@ -63,7 +66,7 @@ def _in_cache(recipe: Recipe) -> Found | None:
 
 
 def _told(recipe: Recipe, tape: Tape, source: Source, notes: Callable[[Tape], tuple[str, ...]]) -> Found | None:
-    recording = tape.at(recipe.point, recipe.groups)
+    recording = tape.at(recipe.point, recipe.layers)
     return None if recording is None else Found(recording, source, tape.stack, tape, notes(tape))
 
 
@@ -76,32 +79,52 @@ def _other_versions(tape: Tape) -> tuple[str, ...]:
 def _rehearsed(recipe: Recipe, say: Callable[[str], None]) -> Found:
     """Kept in the cache, where a tape grows with every point."""
     say("rehearsing the training step")
-    found, answer, notes = rehearse(recipe.orders, recipe.groups, say)
+    found, answer, notes = rehearse(recipe.orders, recipe.layers, say)
     if not notes:
         known = cache.read(recipe.key) or Tape((), recipe.bounds, answer["stack"])
-        cache.write(recipe.key, known.with_take(take_of(recipe, answer["recordings"])))
+        cache.write(recipe.key, known.with_take(take_of(recipe, recipe.point, _recordings(answer))))
     return Found(found, "rehearsal", answer["stack"], notes=notes)
 
 
 def rehearse(
-    orders: dict[str, Any], groups: Sequence[int], say: Callable[[str], None]
+    orders: dict[str, Any], layers: Layers, say: Callable[[str], None]
 ) -> tuple[Recording, dict[str, Any], tuple[str, ...]]:
     """The recording, what else the worker found, and notes. A few layers first, every layer where they do not stand
     for all."""
     answer = worker.ask("rehearse", orders)
-    few = whole_recording(answer["recordings"], groups)
+    few = whole_recording(answer["recordings"], layers)
     if few is not None:
-        return few, answer, ()
+        return few, answer, () if answer["alike"] else (EVERY_LAYER,)
     say("a few layers do not stand for all here: rehearsing every layer")
-    answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [None]}})
-    whole = whole_recording(answer["recordings"], groups)
+    answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [None], "shorter": False}})
+    whole = whole_recording(answer["recordings"], layers)
     assert whole is not None, "a rehearsal of every layer always has a recording"
-    return whole, answer, ("every layer was rehearsed: a few do not stand for all",)
+    return whole, answer, (EVERY_LAYER,)
 
 
-def take_of(recipe: Recipe, recordings: list[dict[str, Any]]) -> Take:
-    few, *more = [Recording.from_json(recording) for recording in recordings]
-    return Take(recipe.point, few, tuple(more), whole=not recipe.collapses)
+def rows_of(recipe: Recipe, recording: Recording, answer: Mapping[str, Any]) -> Rows | None:
+    """A job's own rows, of a rehearsal that was asked for `shorter` ones too. Where these are of another history, only
+    the longest row is known."""
+    if not answer["schedule"]:
+        return None
+    steps = tuple(map(Step.from_json, answer["schedule"]))
+    longest = max(each.length for step in steps for each in step.micro_batches)
+    known = {longest: recording.nbytes}
+    tape = Tape((), Bounds(), {}).with_take(take_of(recipe, replace(recipe.point, length=longest), _recordings(answer)))
+    for length, told in answer["shorter"]:
+        point = replace(recipe.point, length=length)
+        tape = tape.with_take(take_of(recipe, point, [Recording.from_json(told)]))
+        whole = tape.histories[0].at(point, recipe.layers) if tape.histories else None
+        if whole is not None and whole.events == recording.events:
+            known[length] = whole.nbytes
+    return Rows(steps, known)
+
+
+EVERY_LAYER = "every layer was rehearsed: a few do not stand for all"
+
+
+def _recordings(answer: Mapping[str, Any]) -> list[Recording]:
+    return [Recording.from_json(recording) for recording in answer["recordings"]]
 
 
 def _on_card(recording: Recording, machine: Machine) -> Recording:

@@ -5,20 +5,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from finefit.lower.orders import base_orders, can_collapse, few_layers, groups_of, rehearsal_orders
+from finefit.lower.layers import LISTS, layer_kinds, layers_of
+from finefit.lower.orders import base_orders, rehearsal_orders
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, Method
 from finefit.nouns.model import Model
+from finefit.nouns.recording import Recording
+from finefit.tape.layers import Kept, Layers, few_of, kept_of
 from finefit.tape.micro_batches import RECORDED
 from finefit.tape.sizes import Point
-from finefit.tape.tape import Bounds
+from finefit.tape.tape import Bounds, Take
 
 OURS = Loop()
 FREE_CONFIG = {
@@ -53,18 +56,14 @@ class Recipe:
         rank = 0 if isinstance(self.method, Full) else self.method.r
         return Point(self.knobs.per_device_train_batch_size, self.knobs.max_length, rank)
 
-    @property
-    def groups(self) -> tuple[int, ...]:
-        return groups_of(self.model, self.knobs)
+    @cached_property
+    def layers(self) -> Layers:
+        return layers_of(self.model, self.knobs)
 
-    @property
-    def collapses(self) -> bool:
-        """Whether a few layers may stand for all."""
-        return can_collapse(self.model, self.knobs)
-
-    @property
-    def few(self) -> list[list[int]]:
-        return few_layers(self.model, self.knobs)
+    @cached_property
+    def recorded(self) -> tuple[Kept, ...]:
+        """The layers of each recording, where a few stand for all."""
+        return few_of(self.layers)
 
     @property
     def accumulates_freely(self) -> bool:
@@ -75,7 +74,7 @@ class Recipe:
     def orders(self) -> dict[str, Any]:
         """For a rehearsal at `point`, with two micro-batches where any number follows from them."""
         base = base_orders(self.model, self.method, self.knobs, self.machine, self.trust_remote_code)
-        orders = rehearsal_orders(base, self.model, self.knobs, self.machine, self.loop, whole=not self.collapses)
+        orders = rehearsal_orders(base, self.model, self.knobs, self.machine, self.loop)
         if not self.accumulates_freely:
             return orders
         return orders | {"rehearsal": orders["rehearsal"] | {"accumulation": RECORDED}}
@@ -88,11 +87,10 @@ class Recipe:
     @property
     def shape(self) -> str:
         """Which layers are checkpointed, as far as a tape is not free of it."""
-        if not self.collapses:
+        if not self.recorded:
             return f"whole-{self.knobs.gradient_checkpointing}"
-        if len(self.groups) == 2:
-            return "first"
-        return "none" if self.knobs.gradient_checkpointing == 0 else "all"
+        few = kept_of(self.layers, self.recorded[0])
+        return "all" if few.isupper() else "none" if few.islower() else "first"
 
     @property
     def bounds(self) -> Bounds:
@@ -111,8 +109,8 @@ class Recipe:
         orders, rehearsal = self.orders, self.orders["rehearsal"]
         trainer = {name: value for name, value in orders["trainer"].items() if name not in FREE_TRAINER}
         parts = {
-            "shape": self.shape,
-            "model": _model_key(orders["model"], free_of_layers=self.collapses),
+            "layers": self._layers_key(),
+            "model": _model_key(orders["model"], free_of_layers=bool(self.recorded)),
             "peft": self._peft_key(),
             "adapter_dtype": orders["adapter_dtype"],
             "trainer": trainer,
@@ -127,6 +125,13 @@ class Recipe:
             parts["accumulation"] = rehearsal["accumulation"]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
+    def _layers_key(self) -> list[Any]:
+        """The recorded ones, and what tells their kinds apart."""
+        if not self.recorded:
+            return [self.layers]
+        kinds = list(dict.fromkeys(layer_kinds(self.model)))
+        return [kept_of(self.layers, self.recorded[0]), *(kinds if len(kinds) > 1 else ())]
+
     def _peft_key(self) -> dict[str, Any] | None:
         peft: dict[str, Any] | None = self.orders["peft"]
         if peft is None:
@@ -135,8 +140,15 @@ class Recipe:
         return peft | {"r": rank, "lora_alpha": None, "lora_dropout": peft["lora_dropout"] > 0}
 
 
+def take_of(recipe: Recipe, point: Point, recordings: Sequence[Recording]) -> Take:
+    """What was recorded of a recipe at a point: all of `recorded`, or the first of it alone, or every layer."""
+    layers = tuple(kept_of(recipe.layers, kept) for kept in recipe.recorded) or (recipe.layers,)
+    few, *more = recordings
+    return Take(point, layers, few, tuple(more), is_whole=not recipe.recorded)
+
+
 def _model_key(model: Mapping[str, Any], free_of_layers: bool) -> dict[str, Any]:
-    free = FREE_CONFIG | ({"num_hidden_layers", "layer_types", "max_window_layers"} if free_of_layers else set())
+    free = FREE_CONFIG | ({"num_hidden_layers", "max_window_layers", *LISTS} if free_of_layers else set())
     flash_package = model["attn_implementation"] == "flash_attention_2"
     quantization = model["quantization"]
     if quantization and "bnb_4bit_compute_dtype" in quantization:
@@ -184,7 +196,12 @@ def _length_bounds(config: Mapping[str, Any]) -> list[int]:
     return [bound for bound in found if isinstance(bound, int)]
 
 
+FUSED_GATES = {"phi3", "phimoe", "glm", "glm4"}
+"""Model types whose two projections into the feed-forward network are one matrix, `gate_up_proj` (transformers 5.23)."""
+
+
 def _widest(config: Mapping[str, Any]) -> int:
     """Of the matrices inside a layer."""
     heads, head = config.get("num_attention_heads") or 1, config.get("head_dim") or 0
-    return max(0, heads * head, *(config.get(key) or 0 for key in ("intermediate_size", "hidden_size", "n_inner")))
+    inner = (config.get("intermediate_size") or 0) * (2 if config.get("model_type") in FUSED_GATES else 1)
+    return max(0, heads * head, inner, *(config.get(key) or 0 for key in ("hidden_size", "n_inner")))

@@ -94,6 +94,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     if plan.ledger.device is not None:
         facts["on the device"] = _ranged(plan.ledger.device)
     console.print(_facts(facts))
+    if plan.ledger.device is not None:
+        console.print(_reasons(plan.ledger.device.reasons))
     _notes(console, plan.notes)
 
 

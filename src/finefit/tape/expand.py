@@ -1,32 +1,29 @@
 """A few layers stand for many, event by event.
 
-A recording of a model with five equal layers is cut into runs: events while a layer runs, or of storages that belong to
-one (the optimizer goes through all layers without running any). Runs that go through the layers in order, up or down,
-form a sweep. To have more layers, the middle run of every sweep is repeated; the first two and the last two stay, since
-they may differ (the first layer's input is the embedding's, the last one's output feeds the loss). A storage is named
-by its layer and its number among that layer's storages, and a run names other layers by their distance. Outside of
-sweeps only storages of the outer layers may be named, counted from their end.
+A recording of a few layers is cut into runs: events while a layer runs, or of storages that belong to one (the
+optimizer goes through all layers without running any). Runs that go through the layers in order, up or down, all of
+them or all of some kinds, form a sweep. The whole model's sweep goes through all its layers, each played by the
+recorded one that stands for it (`layers.py`). A storage is named by its layer and its number among that layer's
+storages, and a run names other layers by their distance. Outside of sweeps only storages of layers that stand for one
+alone may be named.
 
-Where the first layers are checkpointed and the rest is not, there are two groups of five, each with its own middle.
-
-Nothing is assumed: a model is trusted only where five layers, expanded to six, equal a recording of six: the same
-births and deaths in the same order, and the same sizes but for storages of no layer, which may grow with the layers
-along a line (the list of all gradients' norms does). What does not fall into sweeps gives None.
+Nothing is assumed: a model is trusted only where the few, expanded to one more of what the model repeats, equal a
+recording of that: the same births and deaths in the same order, and the same sizes but for storages of no layer, which
+may grow with the layers along a line (the list of all gradients' norms does). What does not fall into sweeps gives
+None.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from functools import cached_property
+from itertools import groupby, pairwise, takewhile
 
 from finefit.nouns.recording import Recording
 
-LAYERS = 5
-"""Of one group, in a recording that can be expanded: two at either end, and one that is repeated."""
-MIDDLE = 2
-FEWEST = -1
-"""Added layers of a group: the middle one may be left out."""
+from .layers import Layers, sources, times
 
 Name = tuple[int | None, int]
 """A storage: its layer (None: of no layer), and its number among that layer's storages, in the order of births."""
@@ -45,68 +42,72 @@ class Run:
 
 @dataclass(frozen=True)
 class Stretch:
-    """How many layers are added to each group, and so where each recorded layer goes."""
+    """The layers of a recording, and those of the whole model."""
 
-    extra: tuple[int, ...]
+    few: Layers
+    whole: Layers
 
-    @property
-    def recorded(self) -> int:
-        return LAYERS * len(self.extra)
+    @cached_property
+    def sources(self) -> tuple[int, ...] | None:
+        """The recorded layer that stands at each place of the whole."""
+        return sources(self.few, self.whole)
 
-    @property
-    def layers(self) -> int:
-        return self.recorded + sum(self.extra)
-
-    def places(self, block: int) -> range:
-        """Where a recorded layer stands in the whole: many places for a middle one."""
-        group, inside = divmod(block, LAYERS)
-        start = block + sum(self.extra[:group])
-        if inside > MIDDLE:
-            start += self.extra[group]
-        return range(start, start + 1 + (self.extra[group] if inside == MIDDLE else 0))
-
-    def source(self, place: int) -> int:
-        """The recorded layer that stands at a place of the whole."""
-        return next(block for block in range(self.recorded) if place in self.places(block))
+    @cached_property
+    def places(self) -> tuple[tuple[int, ...], ...]:
+        """Where each recorded layer stands in the whole: nowhere, once, or often."""
+        found: list[list[int]] = [[] for _ in self.few]
+        for place, block in enumerate(self.sources or ()):
+            found[block].append(place)
+        return tuple(map(tuple, found))
 
 
-def expand(few: Recording, more: Sequence[Recording], layers: Sequence[int]) -> Recording | None:
-    """The recording of `layers` layers in each group; None where it has no such form.
+@dataclass(frozen=True)
+class Growth:
+    """What one more of that which a model repeats changes besides its own storages."""
 
-    `few` has five in each; the k-th of `more` has six in the k-th group and five in the others.
-    """
-    growths = growths_of(few, more)
-    return None if growths is None else stretch(few, growths, layers)
-
-
-Growth = dict[Name, int]
-"""By how many bytes storages of no layer are larger with one more layer in a group."""
+    unit: Layers
+    nbytes: dict[Name, int]
+    # by how much storages of no layer are larger
+    frozen_parameters: int
+    trainable_parameters: int
 
 
-def growths_of(few: Recording, more: Sequence[Recording]) -> tuple[Growth, ...] | None:
-    """The proof that a few layers stand for many: what one more of each group changes; None where that is not all."""
-    growths = [_growth(few, one, group, len(more)) for group, one in enumerate(more)]
-    return None if None in growths else tuple(growth for growth in growths if growth is not None)
+def expand(recordings: Sequence[Recording], recorded: Sequence[Layers], whole: Layers) -> Recording | None:
+    """The recording of a whole model from that of a few of its layers, and those of one more of each unit; None where
+    it has no such form. `recorded`: the layers of each."""
+    growths = growths_of(recordings, recorded)
+    return None if growths is None else stretch(recordings[0], recorded[0], growths, whole)
 
 
-def stretch(few: Recording, growths: Sequence[Growth], layers: Sequence[int]) -> Recording | None:
-    """A recording whose growths are known, with `layers` layers in each group; None for fewer than four of one."""
-    extra = tuple(count - LAYERS for count in layers)
-    assert few.blocks == Stretch(extra).recorded
-    if min(extra) < FEWEST:
-        return None
-    expanded = _expanded(few, Stretch(extra))
-    return None if expanded is None else _grown(expanded, growths, extra)
+def growths_of(recordings: Sequence[Recording], recorded: Sequence[Layers]) -> tuple[Growth, ...] | None:
+    """The proof that a few layers stand for many: what one more of each unit changes; None where that is not all."""
+    (few, *more), (layers, *grown) = recordings, recorded
+    growths = [_growth(few, one, Stretch(layers, longer)) for one, longer in zip(more, grown, strict=True)]
+    proven = tuple(growth for growth in growths if growth is not None)
+    return proven if len(proven) == len(growths) else None
 
 
-def _growth(few: Recording, more: Recording, group: int, groups: int) -> Growth | None:
-    """By how much storages of no layer are larger with one more layer in a group; None where more than that differs."""
-    expected = _expanded(few, Stretch(tuple(int(each == group) for each in range(groups))))
+def stretch(few: Recording, layers: Layers, growths: Sequence[Growth], whole: Layers) -> Recording | None:
+    """A recording whose growths are known, as the whole model; None where it has layers that these do not show."""
+    if whole == layers:
+        return few
+    count = times(layers, whole, [growth.unit for growth in growths])
+    expanded = None if count is None else _expanded(few, Stretch(layers, whole))
+    return None if expanded is None or count is None else _grown(expanded, growths, count)
+
+
+def _growth(few: Recording, more: Recording, stretch: Stretch) -> Growth | None:
+    """None where more differs than the sizes of storages of no layer."""
+    expected = _expanded(few, stretch)
     if expected is None or _events(expected) != _events(more):
         return None
     before, after = storages_and_events(expected)[0], storages_and_events(more)[0]
-    growth = {name: after[name] - size for name, size in before.items() if after[name] != size}
-    return None if any(block is not None for block, _ in growth) else growth
+    nbytes = {name: after[name] - size for name, size in before.items() if after[name] != size}
+    if any(block is not None for block, _ in nbytes):
+        return None
+    unit = "".join(sorted((Counter(stretch.whole) - Counter(stretch.few)).elements()))
+    trained = more.trainable_parameters - few.trainable_parameters
+    return Growth(unit, nbytes, more.parameters - few.parameters - trained, trained)
 
 
 def storages_and_events(recording: Recording) -> tuple[dict[Name, int], list[Item]]:
@@ -121,13 +122,21 @@ def _events(recording: Recording) -> list[Item]:
     return [item for run in _runs(recording) for item in run.items]
 
 
-def _grown(expanded: Recording, growths: Sequence[Growth], extra: Sequence[int]) -> Recording:
-    """Storages of no layer, each as much larger as the added layers make it."""
+def _grown(expanded: Recording, growths: Sequence[Growth], count: Sequence[int]) -> Recording:
+    """Parameters, and storages of no layer, each as much larger as the added layers make it."""
+    added = list(zip(growths, count, strict=True))
     nbytes = [
-        size + sum(count * growth.get(name, 0) for growth, count in zip(growths, extra, strict=True))
+        size + sum(number * growth.nbytes.get(name, 0) for growth, number in added)
         for name, size in zip(_names(expanded), expanded.nbytes, strict=True)
     ]
-    return replace(expanded, nbytes=tuple(nbytes))
+    frozen = sum(number * growth.frozen_parameters for growth, number in added)
+    trained = sum(number * growth.trainable_parameters for growth, number in added)
+    return replace(
+        expanded,
+        nbytes=tuple(nbytes),
+        parameters=expanded.parameters + frozen + trained,
+        trainable_parameters=expanded.trainable_parameters + trained,
+    )
 
 
 # Reading
@@ -188,49 +197,62 @@ def _place(name: Name) -> tuple[int, int]:
 
 def _expanded(recording: Recording, stretch: Stretch) -> Recording | None:
     """As it is with more layers, all sizes as recorded."""
+    assert recording.blocks == len(stretch.few)
+    if stretch.sources is None:
+        return None
     runs = _with_layers(_runs(recording), stretch)
-    return None if runs is None else _written(recording, runs, stretch)
+    return None if runs is None else _written(recording, runs, stretch.sources)
 
 
 def _with_layers(runs: list[Run], stretch: Stretch) -> list[Run] | None:
-    """The runs with every sweep made longer; None where a middle layer's run stands outside of one."""
+    """The runs with every sweep made longer; None where a run outside of one is of a layer that stands for several, or
+    for none."""
     longer: list[Run] = []
     position = 0
     while position < len(runs):
         run = runs[position]
-        sweep = _sweep_at(runs, position, stretch)
+        sweep = _sweep_at(runs, position, stretch.few)
         if run.block is None:
             longer.append(run)
             position += 1
         elif sweep:
             longer.extend(_longer(sweep, stretch))
             position += len(sweep)
-        elif run.block % LAYERS != MIDDLE:
-            longer.append(_moved(run, stretch.places(run.block)[0]))  # of an outer layer, counted from its end
+        elif len(stretch.places[run.block]) == 1:
+            longer.append(_moved(run, stretch.places[run.block][0]))
             position += 1
         else:
             return None
     return longer
 
 
-def _sweep_at(runs: list[Run], position: int, stretch: Stretch) -> list[Run]:
-    """The runs from here that go through all layers, or those of one group, up or down; empty where none do."""
-    groups = [range(start, start + LAYERS) for start in range(0, stretch.recorded, LAYERS)]
-    for layers in (range(stretch.recorded), *groups):
-        sweep = runs[position : position + len(layers)]
-        if [run.block for run in sweep] in (list(layers), list(reversed(layers))):
-            return sweep
+def _sweep_at(runs: list[Run], position: int, layers: Layers) -> list[Run]:
+    """The runs from here that go up or down through all layers, or through all of some kinds; the longest such, empty
+    where there are none."""
+    blocks = _in_one_direction(runs, position, len(layers))
+    for length in range(len(blocks), 1, -1):
+        kinds = {layers[block] for block in blocks[:length]}
+        if length == sum(layers.count(kind) for kind in kinds):
+            return runs[position : position + length]
     return []
 
 
+def _in_one_direction(runs: list[Run], position: int, most: int) -> list[int]:
+    """Layers from here, as far as they only rise or only fall."""
+    following = takewhile(lambda block: block is not None, (run.block for run in runs[position : position + most]))
+    blocks = [block for block in following if block is not None]
+    rising = [after > before for before, after in pairwise(blocks)]
+    return blocks[: 1 + sum(1 for _ in takewhile(lambda rises: rises == rising[0], rising))]
+
+
 def _longer(sweep: list[Run], stretch: Stretch) -> list[Run]:
-    upwards = sweep[0].block == min(run.block for run in sweep if run.block is not None)
-    made = []
-    for run in sweep:
-        assert run.block is not None
-        places = stretch.places(run.block)
-        made += [_moved(run, place) for place in (places if upwards else reversed(places))]
-    return made
+    run_of = {run.block: run for run in sweep}
+    kinds = {stretch.few[block] for block in run_of if block is not None}
+    places = [place for place, kind in enumerate(stretch.whole) if kind in kinds]
+    if sweep[0].block != min(block for block in run_of if block is not None):
+        places.reverse()
+    assert stretch.sources is not None
+    return [_moved(run_of[stretch.sources[place]], place) for place in places]
 
 
 def _moved(run: Run, place: int) -> Run:
@@ -250,12 +272,12 @@ def _shifted(item: tuple[int, Name], shift: int) -> Item:
 # Writing
 
 
-def _written(recording: Recording, runs: Sequence[Run], stretch: Stretch) -> Recording | None:
-    """The runs as a recording; None where a storage would die that was not born."""
+def _written(recording: Recording, runs: Sequence[Run], source_of: Sequence[int]) -> Recording | None:
+    """The runs as a recording; None where a storage would die that is not alive."""
     originals = {name: number for number, name in enumerate(_names(recording))}
-    source_of = [stretch.source(place) for place in range(stretch.layers)]
     numbers: dict[Name, int] = {}
-    sources: list[int] = []
+    alive: set[Name] = set()
+    originals_of: list[int] = []
     events: list[int] = []
     marks: list[tuple[int, str]] = []
     for run in runs:
@@ -266,22 +288,22 @@ def _written(recording: Recording, runs: Sequence[Run], stretch: Stretch) -> Rec
             sign, name = item
             if sign > 0:
                 block, number = name
-                sources.append(originals[None if block is None else source_of[block], number])
-                numbers[name] = len(sources)
-            elif name not in numbers:
+                originals_of.append(originals[None if block is None else source_of[block], number])
+                numbers[name] = len(originals_of)
+                alive.add(name)
+            elif name in alive:
+                alive.remove(name)
+            else:
                 return None
             events.append(sign * numbers[name])
-    added = sum(stretch.extra)
     return Recording(
-        blocks=stretch.layers,
-        nbytes=tuple(recording.nbytes[source] for source in sources),
-        kinds=tuple(recording.kinds[source] for source in sources),
+        blocks=len(source_of),
+        nbytes=tuple(recording.nbytes[source] for source in originals_of),
+        kinds=tuple(recording.kinds[source] for source in originals_of),
         kind_names=recording.kind_names,
         block_of=tuple(name[0] for name in numbers),
         events=tuple(events),
         marks=(*marks, (len(events), recording.marks[-1][1])),
-        parameters=recording.parameters + added * recording.layer_parameters,
-        trainable_parameters=recording.trainable_parameters + added * recording.layer_trainable_parameters,
-        layer_parameters=recording.layer_parameters,
-        layer_trainable_parameters=recording.layer_trainable_parameters,
+        parameters=recording.parameters,
+        trainable_parameters=recording.trainable_parameters,
     )

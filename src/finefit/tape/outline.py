@@ -7,11 +7,11 @@ recording that `History.at` gives, in blocks of 512 bytes; the allocator's rests
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
 from .expand import Name, storages_and_events
+from .layers import Layers
 from .micro_batches import RECORDED, with_micro_batches
 from .peaks import CUDA_BLOCK_BYTES, segments
 from .sizes import Point
@@ -24,23 +24,23 @@ Walk = tuple[int, ...]
 
 
 class Outline:
-    """Of one history, with so many layers of each group, and one or two micro-batches. Raises `ValueError` where it
-    does not stretch to them."""
+    """Of one history and a model's layers, with one or two micro-batches. Raises `ValueError` where the recorded ones
+    do not stand for them."""
 
-    def __init__(self, history: History, layers: Sequence[int], micro_batches: int = RECORDED) -> None:
+    def __init__(self, history: History, layers: Layers, micro_batches: int = RECORDED) -> None:
         self._history = history
         names = list(storages_and_events(history.few)[0])
-        growing = {name for growth in history.growths for name in growth}
+        growing = {name for growth in history.growths for name in growth.nbytes}
         columns: dict[tuple[int, Name], int] = {}
         column_of = [
             columns.setdefault((row, name if name in growing else ANY), len(columns) + 1)
             for name, row in zip(names, history.row_of, strict=True)
         ]
         self._columns = list(columns)
-        self._extra = [count - few for count, few in zip(layers, history.few_layers, strict=True)]
-        whole = history.laid_out(tuple(layers))
-        if whole is None:
-            raise ValueError(f"not with {list(layers)} layers")
+        whole, times = history.laid_out(layers), history.times(layers)
+        if whole is None or times is None:
+            raise ValueError(f"{history.layers} do not stand for {layers}")
+        self._times = times
         # sizes that are columns' numbers: what is laid out by them, is laid out for all sizes
         whole = replace(whole, nbytes=tuple(map(column_of.__getitem__, whole.nbytes)))
         whole = with_micro_batches(whole, min(micro_batches, RECORDED))
@@ -74,9 +74,9 @@ class Outline:
         numbers = self._history.numbers(point)
         if numbers is None:
             return None
-        growths = self._history.growths_at(point)
+        growths = self._history.growths_at(numbers)
         sizes = [0]
         for row, name in self._columns:
-            added = sum(extra * growth.get(name, 0) for extra, growth in zip(self._extra, growths, strict=True) if name)
+            added = sum(more * growth.nbytes.get(name, 0) for more, growth in zip(self._times, growths, strict=True))
             sizes.append(-(-(numbers[row] + added) // CUDA_BLOCK_BYTES) * CUDA_BLOCK_BYTES)
         return [*sizes, *(-size for size in reversed(sizes[1:]))]

@@ -25,14 +25,18 @@ class Cuts:
     second: int
     # where the second step begins
     end: int
-    # where it ends; an evaluation may follow
+    # where it ends; training may end too, and an evaluation follow
 
 
 def cuts_of(recording: Recording) -> Cuts:
     labels = [label for _, label in recording.marks]
     first = next(index for index, label in enumerate(labels) if label.startswith(SECOND))
-    last = next(index for index in range(first, len(labels)) if not labels[index].startswith(SECOND))
+    last = next(index for index in range(first, len(labels)) if _is_over(labels[index]))
     return Cuts(recording.marks[first][0], recording.marks[last][0])
+
+
+def _is_over(label: str) -> bool:
+    return not label.startswith(SECOND) or label.endswith("/resident")
 
 
 def heirs(recording: Recording) -> dict[int, int] | None:
@@ -40,8 +44,15 @@ def heirs(recording: Recording) -> dict[int, int] | None:
     leaves is not what it found.
     """
     cuts = cuts_of(recording)
-    before = set(_alive(recording.events[: cuts.second]))
-    after = set(_alive(recording.events[: cuts.end]))
+    found = heirs_between(recording, cuts.second, cuts.end)
+    return None if found is None or found[1] else found[0]
+
+
+def heirs_between(recording: Recording, start: int, stop: int) -> tuple[dict[int, int], tuple[int, ...]] | None:
+    """Of each storage that is found at `start` and dropped until `stop`, the like of it that is left, and what else is
+    left; None where there is no like of it.
+    """
+    before, after = set(_alive(recording.events[:start])), set(_alive(recording.events[:stop]))
     left: dict[tuple[int, int | None], list[int]] = defaultdict(list)
     for number in sorted(after - before):
         left[_kind(recording, number)].append(number)
@@ -51,7 +62,7 @@ def heirs(recording: Recording) -> dict[int, int] | None:
         if not candidates:
             return None
         found[number] = candidates.pop(0)
-    return found if not any(left.values()) else None
+    return found, tuple(number for numbers in left.values() for number in numbers)
 
 
 def of_steps(recording: Recording, sizes: Sequence[Sequence[int]]) -> Recording | None:
@@ -61,20 +72,13 @@ def of_steps(recording: Recording, sizes: Sequence[Sequence[int]]) -> Recording 
         return None
     cuts = cuts_of(recording)
     first = recording.events[: cuts.second]
-    written = _Written(first, sizes[0][: sum(event > 0 for event in first)])
+    written = Written(first, sizes[0][: sum(event > 0 for event in first)])
     for number, step in enumerate(sizes[1:]):
         if number:
             written.hand_on(inherits)
         written.play(recording.events[cuts.second : cuts.end], step)
     written.play(recording.events[cuts.end :], sizes[-1])
-    return replace(
-        recording,
-        nbytes=tuple(written.nbytes),
-        kinds=tuple(recording.kinds[source] for source in written.sources),
-        block_of=tuple(recording.block_of[source] for source in written.sources),
-        events=tuple(written.events),
-        marks=(*_marks_before(recording, cuts.second), (len(written.events), recording.marks[-1][1])),
-    )
+    return written.told(recording, cuts.second)
 
 
 def same_steps(one: Recording, other: Recording) -> bool:
@@ -89,11 +93,11 @@ def _in_order(events: Sequence[int]) -> list[int]:
     return [event for are_deaths, group in together for event in (sorted(group) if are_deaths else group)]
 
 
-class _Written:
+class Written:
     """The longer recording, as far as it is written."""
 
     def __init__(self, events: Sequence[int], nbytes: Sequence[int]) -> None:
-        """Storages are counted by their births, so those of the first step are the first."""
+        """What is as it was recorded. Storages are counted by their births, so those are the first."""
         self.events = list(events)
         self.nbytes = list(nbytes)
         self.sources = list(range(len(nbytes)))
@@ -111,9 +115,24 @@ class _Written:
             self._now[event] = len(self.nbytes)
             self.events.append(len(self.nbytes))
 
+    def let_go(self, numbers: Sequence[int]) -> None:
+        """Recorded storages, or those that stand for them, die."""
+        self.events += [-self._now.get(number, number) for number in numbers]
+
     def hand_on(self, inherits: Mapping[int, int]) -> None:
-        """What the step has left is what the next one finds."""
-        self._now = {old: self._now[new] for old, new in inherits.items()}
+        """What was left is what the next one finds."""
+        self._now |= {old: self._now.get(new, new) for old, new in inherits.items()}
+
+    def told(self, recording: Recording, unchanged: int) -> Recording:
+        """As a recording, whose first events are those of the recorded one."""
+        return replace(
+            recording,
+            nbytes=tuple(self.nbytes),
+            kinds=tuple(recording.kinds[source] for source in self.sources),
+            block_of=tuple(recording.block_of[source] for source in self.sources),
+            events=tuple(self.events),
+            marks=(*_marks_before(recording, unchanged), (len(self.events), recording.marks[-1][1])),
+        )
 
 
 def _kind(recording: Recording, number: int) -> tuple[int, int | None]:

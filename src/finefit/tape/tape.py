@@ -14,7 +14,8 @@ from functools import cached_property
 
 from finefit.nouns.recording import Recording
 
-from .expand import LAYERS, Growth, Name, growths_of, storages_and_events, stretch
+from .expand import Growth, Name, growths_of, storages_and_events, stretch
+from .layers import Layers, times
 from .peaks import Kind, without_layer
 from .sizes import Formulas, Point, formulas_of, rulers_at, value_at
 
@@ -44,8 +45,8 @@ class Bounds:
         )
 
 
-COUNTS = ("parameters", "trainable_parameters", "layer_parameters", "layer_trainable_parameters")
-"""Of a recording; with adapters they depend on the rank, as sizes do."""
+FROZEN, TRAINED = -2, -1
+"""Parameters of both kinds are counted after all rows of bytes; with adapters they depend on the rank, as sizes do."""
 
 Row = tuple[int, ...]
 """One number at each point of a history."""
@@ -56,23 +57,20 @@ class History:
     """The same births and deaths at several points."""
 
     few: Recording
-    # a few layers of each group, or the whole model; as at the first point
+    # a few layers, or the whole model; as at the first point
+    layers: Layers
+    # that were recorded
     growths: tuple[Growth, ...]
-    # one for each group; none where the whole model was recorded
+    # one for each unit that the model repeats; none where all of it was recorded
     points: tuple[Point, ...]
     rows: tuple[Row, ...]
     # bytes, each combination once
     row_of: tuple[int, ...]
     # per storage, which row it has
     counts: tuple[Row, ...]
-    # of COUNTS
+    # of parameters: frozen ones, and trained ones
     widths: tuple[int, ...] = ()
     # as in Bounds
-
-    @property
-    def few_layers(self) -> tuple[int, ...]:
-        """How many of each group were recorded."""
-        return (LAYERS,) * len(self.growths) or (self.few.blocks,)
 
     @cached_property
     def formulas(self) -> tuple[Formulas, ...] | None:
@@ -81,26 +79,33 @@ class History:
         if len(self.points) < TRUSTED_FROM:
             return None
         found = formulas_of((*self.rows, *self.counts), self.points, self.widths)
-        if found is None or any(formula.ruler is None for _, row in self._growing.values() for formula in found[row]):
+        if found is None:
             return None
-        return found
+        rows = [*(row for _, row in self._growing.values()), FROZEN, TRAINED] if self.growths else []
+        return None if any(formula.ruler is None for row in rows for formula in found[row]) else found
 
     @cached_property
     def _growing(self) -> dict[Name, tuple[int, int]]:
         """The number, from 0, and the row of each storage that is larger with more layers."""
-        growing = {name for growth in self.growths for name in growth}
+        growing = {name for growth in self.growths for name in growth.nbytes}
         names = storages_and_events(self.few)[0] if growing else {}
         return {name: (number, self.row_of[number]) for number, name in enumerate(names) if name in growing}
 
-    def growths_at(self, point: Point) -> tuple[Growth, ...]:
-        """Where a row is known: a storage that has, of each layer, so many bytes by one ruler, has as much by it at any
-        point."""
-        if self.formulas is None:
-            return self.growths
-        rulers = {name: self.formulas[row][0].ruler for name, (_, row) in self._growing.items()}
-        first, here = (rulers_at(each, self.widths) for each in (self.points[0], point))
+    def growths_at(self, numbers: Sequence[int]) -> tuple[Growth, ...]:
+        """Where rows and counts have these numbers: what grows has one ruler, so its growth is as much larger as itself
+        is."""
+
+        def scaled(growth: int, row: int) -> int:
+            first = (*self.rows, *self.counts)[row][0]
+            return growth * numbers[row] // first if first else 0
+
         return tuple(
-            {name: nbytes * here[ruler] // first[ruler] for name, nbytes in growth.items() if (ruler := rulers[name])}
+            Growth(
+                growth.unit,
+                {name: scaled(nbytes, self._growing[name][1]) for name, nbytes in growth.nbytes.items()},
+                scaled(growth.frozen_parameters, FROZEN),
+                scaled(growth.trainable_parameters, TRAINED),
+            )
             for growth in self.growths
         )
 
@@ -123,50 +128,40 @@ class History:
         met = [bounds.conditions(each) for each in self.points]
         return all(asked in seen for asked, seen in zip(bounds.conditions(point), zip(*met, strict=True), strict=True))
 
-    def few_at(self, point: Point) -> Recording | None:
-        numbers = self.numbers(point)
-        if numbers is None:
+    def at(self, point: Point, layers: Layers) -> Recording | None:
+        """Of a whole model; None where a size is not known there, or these layers do not stand for its own."""
+        numbers, whole, count = self.numbers(point), self.laid_out(layers), self.times(layers)
+        if numbers is None or whole is None or count is None:
             return None
-        parameters, trained, of_layer, trained_of_layer = numbers[len(self.rows) :]
-        return replace(
-            self.few,
-            nbytes=tuple(numbers[row] for row in self.row_of),
-            parameters=parameters,
-            trainable_parameters=trained,
-            layer_parameters=of_layer,
-            layer_trainable_parameters=trained_of_layer,
-        )
-
-    def at(self, point: Point, layers: Sequence[int]) -> Recording | None:
-        """With `layers` layers of each group; None where a size is not known there, or it does not stretch so far."""
-        few, whole = self.few_at(point), self.laid_out(tuple(layers))
-        if few is None or whole is None or not self.growths:
-            return few if not self.growths else None
-        extra = [count - recorded for count, recorded in zip(layers, self.few_layers, strict=True)]
-        sizes = list(few.nbytes)
-        for more, growth in zip(extra, self.growths_at(point), strict=True):
-            for name, nbytes in growth.items():
+        sizes = [numbers[row] for row in self.row_of]
+        frozen, trained = numbers[FROZEN], numbers[TRAINED]
+        for more, growth in zip(count, self.growths_at(numbers), strict=True):
+            for name, nbytes in growth.nbytes.items():
                 sizes[self._growing[name][0]] += more * nbytes
+            frozen += more * growth.frozen_parameters
+            trained += more * growth.trainable_parameters
         return replace(
             whole,
             nbytes=tuple(map(sizes.__getitem__, whole.nbytes)),
-            parameters=few.parameters + sum(extra) * few.layer_parameters,
-            trainable_parameters=few.trainable_parameters + sum(extra) * few.layer_trainable_parameters,
-            layer_parameters=few.layer_parameters,
-            layer_trainable_parameters=few.layer_trainable_parameters,
+            parameters=frozen + trained,
+            trainable_parameters=trained,
         )
 
-    def laid_out(self, layers: tuple[int, ...]) -> Recording | None:
+    def times(self, layers: Layers) -> tuple[int, ...] | None:
+        """How many more of each unit a model has than was recorded; None where it differs in more than that."""
+        return times(self.layers, layers, [growth.unit for growth in self.growths])
+
+    def laid_out(self, layers: Layers) -> Recording | None:
         """All layers, for sizes of any point: in the place of its bytes, each storage has the number of the recorded
         one that it is like."""
         if layers not in self._layouts:
             numbered = replace(self.few, nbytes=tuple(range(len(self.row_of))))
-            nothing: list[Growth] = [{} for _ in self.growths]
-            self._layouts[layers] = stretch(numbered, nothing, layers) if self.growths else numbered
+            nothing = [Growth(growth.unit, {}, 0, 0) for growth in self.growths]
+            self._layouts[layers] = stretch(numbered, self.layers, nothing, layers)
         return self._layouts[layers]
 
     @cached_property
-    def _layouts(self) -> dict[tuple[int, ...], Recording | None]:
+    def _layouts(self) -> dict[Layers, Recording | None]:
         return {}
 
 
@@ -177,8 +172,8 @@ class Tape:
     stack: Mapping[str, str]
     # versions that it was recorded with
 
-    def at(self, point: Point, layers: Sequence[int]) -> Recording | None:
-        """The recording at a point, with `layers` layers of each group; None where it must be rehearsed."""
+    def at(self, point: Point, layers: Layers) -> Recording | None:
+        """The recording of a whole model at a point; None where it must be rehearsed."""
         history = self.history_at(point)
         return None if history is None else history.at(point, layers)
 
@@ -192,25 +187,27 @@ class Tape:
         few = without_layer_numbers(take.few)
         events = storages_and_events(few)[1]
         for place, history in enumerate(self.histories):
-            if bool(history.growths) != take.whole and storages_and_events(history.few)[1] == events:
+            if history.layers == take.layers[0] and storages_and_events(history.few)[1] == events:
                 told = _longer(history, take.point, few) if take.point not in history.points else history
                 return replace(self, histories=(*self.histories[:place], told, *self.histories[place + 1 :]))
-        growths = () if take.whole else growths_of(take.few, take.more) if take.more else None
+        growths = growths_of((take.few, *take.more), take.layers) if take.more or take.is_whole else None
         if growths is None:
             return self
-        told = _longer(History(few, growths, (), (), (), (), self.bounds.widths), take.point, few)
+        told = _longer(History(few, take.layers[0], growths, (), (), (), (), self.bounds.widths), take.point, few)
         return replace(self, histories=(*self.histories, told))
 
 
 @dataclass(frozen=True)
 class Take:
-    """What was recorded at one point: a few layers, and one more of each group where it was asked for."""
+    """What was recorded at one point: a few layers, and one more of each unit where it was asked for."""
 
     point: Point
+    layers: tuple[Layers, ...]
+    # of each recording
     few: Recording
     more: tuple[Recording, ...] = ()
-    whole: bool = False
-    # the whole model, in `few`
+    is_whole: bool = False
+    # all layers, in `few`
 
 
 def _longer(history: History, point: Point, few: Recording) -> History:
@@ -219,8 +216,9 @@ def _longer(history: History, point: Point, few: Recording) -> History:
     sizes = [(*row, nbytes) for row, nbytes in zip(before, few.nbytes, strict=True)]
     places: dict[Row, int] = {}
     row_of = tuple(places.setdefault(row, len(places)) for row in sizes)
-    counts = history.counts or ((),) * len(COUNTS)
-    counts = tuple((*row, getattr(few, name)) for row, name in zip(counts, COUNTS, strict=True))
+    counts = history.counts or ((), ())
+    frozen, trained = few.parameters - few.trainable_parameters, few.trainable_parameters
+    counts = tuple((*row, count) for row, count in zip(counts, (frozen, trained), strict=True))
     return replace(history, points=(*history.points, point), rows=tuple(places), row_of=row_of, counts=counts)
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from finefit.nouns.recording import Recording
 
+from .expand import Growth
 from .sizes import Point
-from .tape import COUNTS, Bounds, History, Tape
+from .tape import Bounds, History, Tape
 
-FORM = 1
+FORM = 2
 """Changes where older bytes would be misread."""
 
 
@@ -45,6 +46,7 @@ def decode(data: bytes) -> Tape:
 def _history(history: History) -> dict[str, Any]:
     few = history.few
     return {
+        "layers": history.layers,
         "blocks": few.blocks,
         "kinds": few.kinds,
         "kind_names": few.kind_names,
@@ -52,7 +54,7 @@ def _history(history: History) -> dict[str, Any]:
         "events": _relative(few.events),
         "marks": few.marks,
         "counts": history.counts,
-        "growths": [[[*name, nbytes] for name, nbytes in growth.items()] for growth in history.growths],
+        "growths": [_growth(growth) for growth in history.growths],
         "points": [[point.batch, point.length, point.rank] for point in history.points],
         "rows": history.rows,
         "row_of": history.row_of,
@@ -64,16 +66,28 @@ def _read_history(written: dict[str, Any], bounds: Bounds) -> History:
     row_of = tuple(written["row_of"])
     counts = tuple(tuple(row) for row in written["counts"])
     few = written | {"events": _absolute(written["events"]), "nbytes": [rows[row][0] for row in row_of]}
-    few |= dict(zip(COUNTS, (row[0] for row in counts), strict=True))
+    frozen, trained = (row[0] for row in counts)
+    few |= {"parameters": frozen + trained, "trainable_parameters": trained}
     return History(
         few=Recording.from_json(few),
-        growths=tuple({(block, number): nbytes for block, number, nbytes in growth} for growth in written["growths"]),
+        layers=written["layers"],
+        growths=tuple(map(_read_growth, written["growths"])),
         points=tuple(Point(*numbers) for numbers in written["points"]),
         rows=rows,
         row_of=row_of,
         counts=counts,
         widths=bounds.widths,
     )
+
+
+def _growth(growth: Growth) -> list[Any]:
+    nbytes = [[*name, size] for name, size in growth.nbytes.items()]
+    return [growth.unit, nbytes, growth.frozen_parameters, growth.trainable_parameters]
+
+
+def _read_growth(written: list[Any]) -> Growth:
+    unit, nbytes, frozen, trained = written
+    return Growth(unit, {(block, number): size for block, number, size in nbytes}, frozen, trained)
 
 
 def _relative(events: Sequence[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The batches at which a run is fullest, taken from the rows as the trainer tokenised them."""
+"""The batch at which a run is fullest, taken from the rows as the trainer tokenised them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from finefit.errors import BadInput, Problem
 
 ROWS_SHOWN = 10
+Row = dict[str, list[int]]
+"""Of a tokenised data set: `input_ids`, and `labels`."""
 
 
 def refuse_long_rows(trainer: Any, max_length: int | None, path: str) -> None:
@@ -24,27 +26,35 @@ def refuse_long_rows(trainer: Any, max_length: int | None, path: str) -> None:
     raise BadInput(*shown, Problem(f"{len(long)} rows are too long", where=path, hint=hint))
 
 
-def keep_fullest_batch(trainer: Any, steps: int) -> dict[str, Any]:
-    """Leaves the trainer only the micro-batch with the longest row, enough times for `steps` optimizer steps.
-
-    Returns what the tokeniser made of the data: counts of rows and tokens, and the line of the longest row.
-    """
-    rows = trainer.train_dataset
+def fullest_batch(rows: Any, order: list[int], size: int) -> list[int]:
+    """The micro-batch with the longest row; `order`: of the rows, as the run meets them."""
     lengths = [len(ids) for ids in rows["input_ids"]]
-    longest = max(range(len(lengths)), key=lengths.__getitem__)
-    size, accumulation = trainer.args.per_device_train_batch_size, trainer.args.gradient_accumulation_steps
-    order = list(trainer._get_train_sampler())
-    start = order.index(longest) // size * size
-    batch = order[start : start + size]
-    trainer.train_dataset = rows.select(batch * (accumulation * steps))
+    start = order.index(lengths.index(max(lengths))) // size * size
+    return order[start : start + size]
+
+
+def keep_batch(trainer: Any, batch: list[int], steps: int) -> None:
+    """Leaves the trainer only this micro-batch, enough times for `steps` optimizer steps."""
+    repeated = trainer.args.gradient_accumulation_steps * steps
+    trainer.train_dataset = trainer.train_dataset.select(batch * repeated)
+
+
+def tokenised(rows: Any) -> list[Row]:
+    """A few rows, of all that the trainer's collator reads."""
+    return [] if rows is None else [{name: list(row[name]) for name in ("input_ids", "labels")} for row in rows]
+
+
+def facts_of(rows: Any) -> dict[str, Any]:
+    """What the tokeniser made of the data: counts of rows and tokens, and the line of the longest row."""
+    lengths = [len(ids) for ids in rows["input_ids"]]
     return {
         "rows": len(lengths),
         "shortest_tokens": min(lengths),
         "median_tokens": int(statistics.median(lengths)),
-        "longest_tokens": lengths[longest],
+        "longest_tokens": max(lengths),
         "total_tokens": sum(lengths),
         "trained_tokens": sum(label != -100 for labels in rows["labels"] for label in labels),
-        "longest_line": longest + 1,
+        "longest_line": lengths.index(max(lengths)) + 1,
     }
 
 

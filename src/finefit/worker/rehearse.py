@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +22,49 @@ from torch.utils._python_dispatch import _disable_current_modes
 from transformers import AutoTokenizer
 from trl import SFTConfig
 
-from .batches import keep_fullest_batch, keep_longest_held_out, refuse_long_rows
+from .batches import Row, facts_of, fullest_batch, keep_batch, keep_longest_held_out, refuse_long_rows, tokenised
 from .bends.foreach import multi_tensor_for_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config
 from .fake import make_fake
-from .layers import keep_layers
+from .layers import are_alike, keep_layers
 from .recorder import Recorder
 from .rows import conversations
 from .rules import Card, liger, of_a_gpu, workspaces
 from .rules.paged import paged_state
+from .schedule import schedule_of
 from .shadow import ControlFlow, with_shadow
+from .shorter import shorter_rows
 from .stack import versions
 from .stage import RECORDED_STEPS, RecordedStage
 from .synthetic import padding_tokenizer, rows_of
 from .trainer import Trainer
 from .written import recording_json
 
+SLOW_SECONDS = 15
+"""For one rehearsal; of a model like Llama-3.2-1B it took three to seven, on two cores shared with others."""
+
 
 def main(orders_path: str, out_path: str) -> None:
-    """Reads orders, writes {recordings, takes, data, stack, seconds}. Raises `BadInput`."""
+    """Reads orders, writes {alike, recordings, takes, data, schedule, shorter, stack, seconds}. Raises `BadInput`.
+
+    Where layers are not alike that are said to be, every layer is rehearsed, and no takes are.
+    """
     started = time.perf_counter()
     orders = _at_the_same_width(json.loads(Path(orders_path).read_text()))
     fake_tensors_are_not_tracing()
     multi_tensor_for_fake_tensors()
-    rehearsals = [_rehearse(orders, few) for few in orders["rehearsal"]["layers"]]
+    plain = orders["model"] | {"quantization": None}
+    alike = are_alike(empty_model(plain, read_config(plain)), orders["rehearsal"]["kinds"])
+    rehearsals = [_rehearse(orders, few) for few in (orders["rehearsal"]["layers"] if alike else [None])]
+    data = rehearsals[0][1] if rehearsals else None
     result = {
+        "alike": alike,
         "recordings": [recording for recording, _ in rehearsals],
-        "takes": [_rehearse(_at(orders, *point), few)[0] for few, *point in orders["rehearsal"]["takes"]],
-        "data": rehearsals[0][1] if rehearsals else None,
+        "takes": [_rehearse(_at(orders, *point), few)[0] for few, *point in orders["rehearsal"]["takes"] if alike],
+        "data": data.facts if data else None,
+        "schedule": data.schedule if data else None,
+        "shorter": _shorter(orders, data) if data and alike else [],
         "stack": versions(orders),
         "seconds": time.perf_counter() - started,
     }
@@ -64,6 +79,19 @@ def _at(orders: dict[str, Any], batch: int, length: int, rank: int) -> dict[str,
         "trainer": orders["trainer"] | {"per_device_train_batch_size": batch},
         "rehearsal": orders["rehearsal"] | {"length": length},
     }
+
+
+def _shorter(orders: dict[str, Any], data: Data) -> list[list[Any]]:
+    """The fullest micro-batch with fewer tokens in each row, of the first few layers: lengths and recordings. Each
+    takes as long as the first rehearsal did, so there is none where that was slow."""
+    if not orders["rehearsal"].get("shorter") or data.seconds > SLOW_SECONDS:
+        return []
+    found = []
+    for rows in shorter_rows(data.fullest):
+        told = orders["rehearsal"] | {"rows": rows, "held_out": data.held_out}
+        recording, _ = _rehearse(orders | {"rehearsal": told}, orders["rehearsal"]["layers"][0])
+        found.append([max(len(row["input_ids"]) for row in rows), recording])
+    return found
 
 
 def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
@@ -85,13 +113,28 @@ def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
     return orders | {"model": model, "trainer": trainer}
 
 
-def _rehearse(orders: dict[str, Any], few: list[int] | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """One recording, and what is known of the data; `few`: of how many layers, and how many of them checkpointed."""
+@dataclass(frozen=True)
+class Data:
+    """What is known of a job's rows."""
+
+    facts: dict[str, Any]
+    schedule: list[dict[str, Any]]
+    # where it was asked for: the steps that reserved memory depends on
+    fullest: list[Row]
+    # the micro-batch that was rehearsed
+    held_out: list[Row]
+    seconds: float
+    # that the rehearsal took
+
+
+def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, Any], Data | None]:
+    """One recording, and what is known of the data; `few`: the layers to keep, and how many of them checkpointed."""
+    started = time.perf_counter()
     config = read_config(orders["model"])
     checkpointed = orders["gradient_checkpointing"]
     if few is not None:
-        layers, checkpointed = few
-        keep_layers(config, layers)
+        kept, checkpointed = few
+        keep_layers(config, kept)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"]), mode)
     card = _card(orders)
@@ -111,11 +154,8 @@ def _rehearse(orders: dict[str, Any], few: list[int] | None) -> tuple[dict[str, 
             hold_outputs=orders["rehearsal"]["hold_outputs"],
         )
         cast_adapters(model, orders["adapter_dtype"])
-        facts = None
-        if orders["data"]:
-            refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
-            facts = keep_fullest_batch(trainer, RECORDED_STEPS)
         keep_longest_held_out(trainer)
+        data = _data(orders, trainer) if orders["data"] and not _has_rows(orders) else None
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None)
         rehearsal.enter_context(mode)
         rehearsal.enter_context(ControlFlow(mode))
@@ -124,20 +164,41 @@ def _rehearse(orders: dict[str, Any], few: list[int] | None) -> tuple[dict[str, 
         trainer.train()
         if trainer.eval_dataset is not None and not stage.evaluated:
             trainer.evaluate()  # a run that is not evaluated on its way is so at its end
-    return recording_json(recorder, model), facts
+    return recording_json(recorder, model), data and replace(data, seconds=time.perf_counter() - started)
+
+
+def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
+    """Leaves the trainer the fullest micro-batch alone."""
+    rows, held_out = trainer.train_dataset, trainer.eval_dataset
+    refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
+    facts = facts_of(rows)
+    schedule = schedule_of(rows, orders["trainer"], has_held_out=held_out is not None)
+    fullest = fullest_batch(rows, schedule.order(0), schedule.micro_batch)
+    keep_batch(trainer, fullest, RECORDED_STEPS)
+    wanted = orders["rehearsal"].get("shorter")
+    told = [step.as_json() for step in schedule.chosen(len(fullest))] if wanted else []
+    return Data(facts, told, tokenised(rows.select(fullest)), tokenised(held_out), seconds=0)
+
+
+def _has_rows(orders: dict[str, Any]) -> bool:
+    """Rows that were tokenised before, in the place of those of a file."""
+    return "rows" in orders["rehearsal"]
 
 
 def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
     """The run's own trainer arguments, but for what a rehearsal must not do: log, save, go on."""
-    return orders["trainer"] | {
+    arguments = orders["trainer"] | {
         "max_steps": RECORDED_STEPS,
         "gradient_accumulation_steps": orders["rehearsal"]["accumulation"],
         "use_cpu": True,
         "logging_strategy": "no",
         "save_strategy": "no",
         "eval_steps": RECORDED_STEPS,
-        "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None},
+        "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None or _has_rows(orders)},
     }
+    if _has_rows(orders):
+        arguments["assistant_only_loss"] = False  # their labels say which tokens are trained
+    return arguments
 
 
 class FakeStage(RecordedStage):
@@ -187,6 +248,8 @@ def _card(orders: dict[str, Any]) -> Card | None:
 
 
 def _dataset(orders: dict[str, Any]) -> Dataset:
+    if _has_rows(orders):
+        return Dataset.from_list(orders["rehearsal"]["rows"] * (orders["rehearsal"]["accumulation"] * RECORDED_STEPS))
     if orders["data"]:
         return conversations(orders["data"]["train"])
     batch = orders["trainer"]["per_device_train_batch_size"]
@@ -195,6 +258,9 @@ def _dataset(orders: dict[str, Any]) -> Dataset:
 
 def _held_out(orders: dict[str, Any]) -> Dataset | None:
     """None where nothing is evaluated."""
+    if _has_rows(orders):
+        rows = orders["rehearsal"]["held_out"]
+        return Dataset.from_list(rows) if rows else None
     if orders["data"]:
         return conversations(orders["data"]["eval"]) if orders["data"]["eval"] else None
     if not orders["rehearsal"].get("evaluation"):

@@ -29,9 +29,8 @@ def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
     for birth in recorder.births:
         name = (birth.category, birth.phase, birth.module, birth.op)
         kinds.append(names.setdefault(name, len(names)))
-    blocks = blocks_of(model)
     return {
-        "blocks": len(blocks),
+        "blocks": len(blocks_of(model)),
         "nbytes": [birth.nbytes for birth in recorder.births],
         "kinds": kinds,
         "block_of": [birth.block for birth in recorder.births],
@@ -40,8 +39,6 @@ def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
         "marks": [[position, label] for position, label in recorder.marks],
         "parameters": _count(model),
         "trainable_parameters": _count(model, trained=True),
-        "layer_parameters": _count(blocks[len(blocks) // 2]) if blocks else 0,
-        "layer_trainable_parameters": _count(blocks[len(blocks) // 2], trained=True) if blocks else 0,
     }
 
 

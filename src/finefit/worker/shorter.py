@@ -1,0 +1,34 @@
+"""A micro-batch as it would be with shorter rows: some tokens of each, evenly spread, so the trained ones' share stays.
+
+Knows: padding, and whether the length is a multiple of 16, on which kernels depend, stay as they are. Does not know:
+what else may make a shorter step another one (the planner finds that in its recording).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .batches import Row
+
+PARTS = (3 / 4, 3 / 8)
+"""Of the length: with the whole, sizes at three lengths, which is enough for what grows with its square."""
+SHORTEST = 32
+
+
+def shorter_rows(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    longest = max(len(row["input_ids"]) for row in rows)
+    for part in PARTS:
+        length = _of_kind(int(longest * part), longest)
+        if SHORTEST <= length < longest:
+            yield [_thinned(row, longest, length) for row in rows]
+
+
+def _of_kind(wanted: int, longest: int) -> int:
+    return wanted // 16 * 16 if longest % 16 == 0 else wanted | 1
+
+
+def _thinned(row: Row, longest: int, length: int) -> Row:
+    """What was padded is padded still."""
+    before = len(row["input_ids"])
+    tokens = length if before == longest else max(1, min(before * length // longest, length - 1))
+    return {name: [values[place * before // tokens] for place in range(tokens)] for name, values in row.items()}
