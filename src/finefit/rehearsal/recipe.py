@@ -197,7 +197,7 @@ def _length_bounds(config: Mapping[str, Any]) -> list[int]:
 
 
 FUSED_GATES = {"phi3", "phimoe", "glm", "glm4"}
-"""Model types whose two projections into the feed-forward network are one matrix, `gate_up_proj` (transformers 5.23)."""
+"""Model types whose feed-forward network has one matrix for two, `gate_up_proj` (transformers 5.23)."""
 
 
 def _widest(config: Mapping[str, Any]) -> int:
