@@ -1,7 +1,7 @@
 """Holds tapes against direct rehearsals at random unseen points: `python validation/replay.py [--count N]`.
 
-Ten models of as many families, cut to 12 layers so that all layers can be rehearsed, times three methods. For each, a
-tape is built (at its points, of a few layers), then the whole model is rehearsed at random micro-batches, lengths,
+Ten models, cut to 12 layers so that all layers can be rehearsed, times three methods. For each, the atlas has the tape,
+or it is built (at its points, of a few layers); then the whole model is rehearsed at random micro-batches, lengths,
 ranks, numbers of layers and of checkpointed ones, and the allocated peaks are compared. What is done is kept in
 replay.json; running again goes on.
 """
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finefit.catalog.atlas import tape_bytes
 from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.nouns.model import Model
@@ -25,6 +26,7 @@ from finefit.rehearsal.recipe import Recipe
 from finefit.run import worker
 from finefit.search.choice import suited
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
+from finefit.tape.written import decode
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 
@@ -32,8 +34,8 @@ RESULTS = Path(__file__).parent / "replay.json"
 LAYERS = 12
 MODELS = (
     "HuggingFaceTB/SmolLM2-135M", "Qwen/Qwen2.5-0.5B", "Qwen/Qwen3-0.6B", "meta-llama/Llama-3.2-1B",
-    "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "mistralai/Mistral-7B-v0.3", "microsoft/phi-4", "ibm/PowerLM-3b",
-    "openai-community/gpt2", "microsoft/Phi-3-mini-4k-instruct",
+    "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "mistralai/Mistral-7B-v0.3", "Qwen/Qwen3-8B", "meta-llama/Llama-2-7b-hf",
+    "openai-community/gpt2", "microsoft/phi-4",
 )  # fmt: skip
 METHODS: dict[str, Method] = {"lora": LoRA(), "full": Full(), "qlora4": QLoRA()}
 SHAPES: tuple[Checkpointing, ...] = ("all", 0, 6)
@@ -65,7 +67,9 @@ def _hold(name: str, method: Method, count: int) -> None:
     wanted = list(_unseen(f"{name} {name_of(method)}", method, count))[known:]
     if not wanted:
         return
-    built = {recipe.recipe.shape: recipe for recipe in build([_recipe(name, method, LAYERS, n) for n in SHAPES])}
+    recipes = [_recipe(name, method, LAYERS, n) for n in SHAPES]
+    shipped = {recipe.key: decode(data) for recipe in recipes if (data := tape_bytes(recipe.key))}
+    built = {one.recipe.shape: one for one in build(recipes, shipped)}
     for start in range(0, len(wanted), ROUND):
         now = [replace(_recipe(name, method, layers, n), method=at) for layers, n, _, _, at in wanted[start:][:ROUND]]
         now = [
@@ -106,7 +110,7 @@ def _rehearsed(recipes: list[Recipe]) -> list[int]:
         layers, checkpointed = recipe.model.layers, recipe.knobs.gradient_checkpointing
         point = recipe.point
         count = layers if checkpointed == "all" else checkpointed
-        takes.append([[layers, count], point.batch, point.length, point.rank])
+        takes.append([[list(range(layers)), count], point.batch, point.length, point.rank])
     first = recipes[0]
     orders = _recipe(first.model.id, first.method, LAYERS, "all").orders
     answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [], "takes": takes}})
