@@ -203,5 +203,6 @@ FUSED_GATES = {"phi3", "phimoe", "glm", "glm4"}
 def _widest(config: Mapping[str, Any]) -> int:
     """Of the matrices inside a layer."""
     heads, head = config.get("num_attention_heads") or 1, config.get("head_dim") or 0
-    inner = (config.get("intermediate_size") or 0) * (2 if config.get("model_type") in FUSED_GATES else 1)
-    return max(0, heads * head, inner, *(config.get(key) or 0 for key in ("hidden_size", "n_inner")))
+    inner = config.get("intermediate_size") or config.get("n_inner") or 4 * (config.get("n_embd") or 0)
+    fused = 2 if config.get("model_type") in FUSED_GATES else 1
+    return max(0, heads * head, fused * inner, config.get("hidden_size") or 0)
