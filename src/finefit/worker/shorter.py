@@ -28,7 +28,7 @@ def _of_kind(wanted: int, longest: int) -> int:
 
 
 def _thinned(row: Row, longest: int, length: int) -> Row:
-    """What was padded is padded still."""
+    """Rounded down, so what was padded is padded still."""
     before = len(row["input_ids"])
-    tokens = length if before == longest else max(1, min(before * length // longest, length - 1))
+    tokens = max(1, before * length // longest)
     return {name: [values[place * before // tokens] for place in range(tokens)] for name, values in row.items()}
