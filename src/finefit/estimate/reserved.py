@@ -35,7 +35,8 @@ and QLoRA of 0.4B to 1.7B, eager and fused attention: 7 to 20 %). With expandabl
 
 REST = 40 * MIB
 """What small tensors of micro-batches that are not chosen take, in segments of 2 MiB: whole schedules reserved at most
-34 MiB more than what is chosen of them (32 runs of eight recipes, `benchmarks/schedule_replay.py`)."""
+34 MiB more than what is chosen of them (36 runs of ten recipes, `benchmarks/schedule_replay.py`); 38 MiB in one run of
+an 8B model with rows from 16 tokens on."""
 
 
 @dataclass(frozen=True)
