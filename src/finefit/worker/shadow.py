@@ -3,7 +3,8 @@
 Token ids, labels and masks steer the code: how many positions are trained, whether a batch is padded, how many
 patches an image has. Each fake control tensor carries its real value beside it (its shadow); an operation whose
 inputs all have shadows is computed for real as well, so that data-dependent code takes the road it would take.
-No model-specific code. What has no shadow answers with a harmless constant (`ANSWER`).
+No model-specific code. What has no shadow answers with a harmless constant (`ANSWER`); whom a router chooses is
+unknown too, and shared out evenly (`_evenly`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ DATA_DEPENDENT_SHAPE = {
     aten.unique_consecutive.default,
     aten.unique_dim.default,
     aten.masked_select.default,
+    aten.bincount.default,
 }
 ANSWER = {True: 1.0, False: 1}
 """What `.item()` says of a tensor without a shadow, by "is floating point"."""
@@ -87,6 +89,8 @@ class ControlFlow(TorchDispatchMode):
         result = func(*args, **kwargs)
         if real is not None:
             _bind_all(result, real)
+        elif func is aten.topk.default:
+            _choose(result[1], among=args[0].shape[-1])
         return result
 
     def _item(self, tensor: torch.Tensor) -> Any:
@@ -111,6 +115,18 @@ class ControlFlow(TorchDispatchMode):
                 places = [place.contiguous() for place in everywhere.nonzero(as_tuple=True)]
             counted.extend(with_shadow(place, self._mode) for place in places)
         return counted
+
+
+def _choose(indices: torch.Tensor, among: int) -> None:
+    """The largest of unknown values are a mixture's experts: which of them, steers code that runs one by one."""
+    if isinstance(indices, FakeTensor) and 0 < indices.numel() <= LARGEST_SHADOW:
+        with _disable_current_modes():
+            _bind(indices, _evenly(indices.shape, among))
+
+
+def _evenly(shape: torch.Size, among: int) -> torch.Tensor:
+    """Every row chooses those that follow the last row's, so that each is chosen as often as the others."""
+    return (torch.arange(shape.numel()) % among).reshape(shape)
 
 
 def _compute(func: Any, args: Any, kwargs: Any) -> Any:

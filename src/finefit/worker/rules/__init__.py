@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ..recorder import Workspace
-from . import attention, autocast, bitsandbytes, dropout, fused_head, kernels, softmax, workspace
+from . import attention, autocast, bitsandbytes, dropout, experts, fused_head, kernels, softmax, workspace
 
 Answer = tuple[Any, str, Callable[..., Any]]
 
@@ -41,6 +41,7 @@ def of_a_gpu(card: Card) -> Iterator[None]:
         *autocast.answers(),
         *attention.answers(card.compute_capability, card.attention_kernel),
         *dropout.answers(),
+        *experts.answers(card.compute_capability),
         *softmax.answers(),
     ]
     with ExitStack() as patches:
