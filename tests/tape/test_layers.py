@@ -28,9 +28,10 @@ def unit_of(few: str, more: str) -> str:
 @given(models())
 @example("A" * 12 + "a" * 4)
 @example(("aaaaab" * 11)[:62])
+@example(("aaaaab" * 11)[:34])
 def test_a_few_show_every_layer(whole: str) -> None:
     """Whatever is recorded has a layer with the same neighbours for each of the whole model's, also for each proof's;
-    and is made the whole by adding units."""
+    a first, a last and another of each kind; and is made the whole by adding units."""
     recorded = [kept_of(whole, kept) for kept in few_of(whole)]
     if not recorded:
         return
@@ -42,6 +43,7 @@ def test_a_few_show_every_layer(whole: str) -> None:
         here = neighbourhoods(few)
         assert [here[block] for block in found] == neighbourhoods(longer)
     units = [unit_of(few, proof) for proof in proofs]
+    assert all(few.count(letter) >= min(3, whole.count(letter)) for letter in whole)
     count = times(few, whole, units)
     assert count is not None
     expected = Counter(few)

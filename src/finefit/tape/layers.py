@@ -117,7 +117,7 @@ class _Part:
     @property
     def fewest(self) -> int:
         """A whole period between the neighbourhoods of both ends; of several kinds a first, a last, and one between."""
-        return 2 * REACH + (1 if self.period == 1 else 2 * self.period)
+        return 2 * REACH + 1 if self.period == 1 else max(2 * REACH + 2 * self.period, 3 * self.period)
 
     @property
     def is_cut(self) -> bool:
