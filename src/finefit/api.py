@@ -26,6 +26,7 @@ from finefit.rehearsal.find import at_half, find, rehearse, rows_of
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
+from finefit.search.packed import beside_packed, to_run
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
@@ -49,6 +50,7 @@ def estimate(
     started = time.perf_counter()
     say = progress or (lambda _: None)
     found = find_model(model, trust_remote_code)
+    method, agreed = beside_packed(method, found)
     machine, notes = _machine_or_reference(gpu)
     knobs, changed = suited(knobs, found)
     recipe = Recipe(found, method, knobs, machine, loop, trust_remote_code)
@@ -61,7 +63,7 @@ def estimate(
         ledger=ledger_from(told.recording, found, knobs, machine, at_half(recipe, told)),
         source=told.source,
         stack=told.stack,
-        notes=(*notes, *changed, *_left_out(found), *told.notes),
+        notes=(*notes, *agreed, *changed, *_left_out(found), *told.notes),
         seconds=time.perf_counter() - started,
     )
 
@@ -87,7 +89,7 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
     files = {"train": check_rows(job.data)} | ({"eval": check_rows(job.eval_data)} if job.eval_data else {})
-    method = method_of(job)
+    method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
     orders = job_orders(job, model, method, knobs, machine)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
@@ -110,7 +112,7 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
         data=data,
         steps=optimizer_steps(orders["trainer"], data.rows),
         stack=answer["stack"],
-        notes=(*notes, *changed, *more),
+        notes=(*notes, *agreed, *changed, *more),
         orders=orders,
     )
 
@@ -137,7 +139,7 @@ def generate(target: str, prompts: Sequence[str], max_new_tokens: int, base: boo
         model = find_model(target, for_training=True)
         machine = machine_named("auto")
         dtype: Dtype = "float32" if machine.is_cpu else "bfloat16"
-        orders = base_orders(model, Full(), Knobs(max_length=0, dtype=dtype), machine, False)
+        orders = base_orders(model, to_run(model), Knobs(max_length=0, dtype=dtype), machine, False)
         adapter = None
     asked = {
         "conversations": [[{"role": "user", "content": prompt}] for prompt in prompts],

@@ -68,6 +68,20 @@ def test_eight_bits_pass_twice(rehearsed: Rehearsed) -> None:
     assert sum(extra[1:]) == 4 * ELEMENTS + 2 * PLAIN
 
 
+@pytest.mark.parametrize("method", ["qlora4", "single", "qlora8"])
+def test_what_is_packed_already_comes_as_it_is(rehearsed: Rehearsed, method: str) -> None:
+    """No weight passes in full precision: one block for all, less than a block a weight, the rest until it is cast;
+    what is alive at the end is the same, and so are the steps."""
+    recording = rehearsed(method, 256)
+    came, packed = (loaded(recording, "bfloat16", is_packed=is_packed) for is_packed in (True, False))
+    extra = only_in_the_load(recording, came)
+    assert extra[0] == only_in_the_load(recording, packed)[0]
+    assert sum(extra[1:]) == 512 * WEIGHTS + 2 * PLAIN
+    assert alive(came) == alive(packed)
+    steps = recording.events[next(at for at, label in recording.marks if "load" not in label) :]
+    assert came.events[-len(steps) :] == steps
+
+
 def test_the_cache_is_emptied_only_after_casts(rehearsed: Rehearsed) -> None:
     """Weights that are loaded in float32 are not cast."""
     recording = rehearsed("single", 256)

@@ -86,6 +86,42 @@ def test_a_configuration_that_says_too_little_is_refused(tmp_path: Path, config:
 
 
 @pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "gptq"),
+        ({"quant_method": "awq"}, "awq"),
+        ({"quant_method": "mxfp4"}, "mxfp4"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": True}, "bitsandbytes"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_has_fp16_weight": True}, "bitsandbytes"),
+        ({}, "unknown"),
+    ],
+)
+@pytest.mark.parametrize("place", ["", "text_config"])
+def test_other_quantised_weights_are_refused_by_name(
+    tmp_path: Path, said: dict[str, Any], name: str, place: str
+) -> None:
+    """One message says what they are and what would do."""
+    packed: dict[str, Any] = {"quantization_config": said}
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | ({place: CONFIG | packed} if place else packed)))
+    text = problems(tmp_path)
+    assert f"cannot train beside: {name}" in text
+    assert "load_in_4bit" in text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False, "bnb_4bit_quant_type": "nf4"},
+        {"load_in_8bit": True},
+    ],
+)
+def test_bitsandbytes_own_are_found(tmp_path: Path, said: dict[str, Any]) -> None:
+    """Old ones name no method."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"quantization_config": said}))
+    assert find_model(str(tmp_path)).config["quantization_config"] == said
+
+
+@pytest.mark.parametrize(
     ("text", "fragment"),
     [
         ("./nowhere", "there is no './nowhere'"),

@@ -6,8 +6,11 @@
 
 Knows: a model that is not quantised is loaded on the processor and moved tensor by tensor, as it was recorded. A
 quantised one is loaded onto the GPU: one block as large as all of it is taken and given back; weight after weight comes
-in full precision, is packed, and goes; then what is not packed becomes float32, and the cache is emptied.
-Does not know: checkpoints that are quantised already, and those whose weights are put together while they load.
+in full precision, is packed, and goes; then what is not packed becomes float32, and the cache is emptied. Of a
+checkpoint that is quantised already, weights and statistics come as they are, by their names in its files, and beside
+those of each weight a few bytes that say how to read them.
+Does not know: in which order several threads hand over what is quantised already; what a cast on the way takes, where
+the rest of a checkpoint has another dtype than it is asked for in; weights that are put together while they load.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from finefit.nouns.knobs import Dtype
 from finefit.nouns.recording import Recording
 from finefit.tape.allocator import EMPTY_CACHE
+from finefit.tape.peaks import CUDA_BLOCK_BYTES
 
 WIDTH = {"bfloat16": 2, "float16": 2, "float32": 4}
 FLOAT = 4
@@ -35,15 +39,16 @@ class History:
     # of the recording's storages, then of those that only the load knows
 
 
-def loaded(recording: Recording, weight_dtype: Dtype) -> History:
-    """The recording's history, from the first byte that its model takes."""
+def loaded(recording: Recording, weight_dtype: Dtype, *, is_packed: bool = False) -> History:
+    """The recording's history, from the first byte that its model takes; `is_packed`: in the checkpoint already."""
     stop = next(position for position, label in recording.marks if label.split("/")[2] != "load")
     numbers = recording.events[:stop]
     packed = _packed(recording, numbers)
     if not packed:
         return History(recording.events, recording.nbytes)
-    load = _Load(recording.nbytes)
-    load.of_quantised(numbers, packed, _as_loaded(recording, numbers, packed, WIDTH[weight_dtype]), WIDTH[weight_dtype])
+    load, width = _Load(recording.nbytes), WIDTH[weight_dtype]
+    as_loaded = _as_loaded(recording, numbers, packed, width)
+    load.of_quantised(numbers, packed, as_loaded, None if is_packed else width)
     rest = [number for number in numbers if number not in load.kept]
     return History((*load.events, *rest, *recording.events[stop:]), tuple(load.nbytes))
 
@@ -98,12 +103,17 @@ class _Load:
         self.kept: set[int] = set()
         # storages of the recording that are there
 
-    def of_quantised(self, numbers: Sequence[int], packed: Packed, as_loaded: Mapping[int, int], width: int) -> None:
+    def of_quantised(
+        self, numbers: Sequence[int], packed: Packed, as_loaded: Mapping[int, int], width: int | None
+    ) -> None:
+        """`width`: of a weight's element before it is packed; None where it comes packed."""
         everything = sum(as_loaded.values()) + sum(self.nbytes[number - 1] for number in packed)
         self._dies(self._born(everything))
         before: dict[int, int] = {}
         for number in numbers:
-            if number in packed:
+            if number in packed and width is None:
+                self._take(number, packed[number])
+            elif number in packed and width is not None:
                 self._pack(number, packed[number], width)
             elif number in as_loaded and as_loaded[number] < self.nbytes[number - 1]:
                 before[number] = self._born(as_loaded[number])
@@ -114,6 +124,19 @@ class _Load:
             self._dies(narrow)
         if before:
             self.events.append(EMPTY_CACHE)
+
+    def _take(self, weight: int, statistics: Sequence[int]) -> None:
+        if len(statistics) == 1:
+            self._keep(*statistics, weight)
+        elif len(statistics) == 2:
+            self._keep(weight, *statistics)
+        else:
+            maxima, table, offset, nested, nested_table = statistics
+            self._keep(weight, maxima, nested, nested_table, table)
+        said = self._born(CUDA_BLOCK_BYTES)  # less than a block: a line of JSON, or a byte for 8 bits
+        if len(statistics) > 2:
+            self._keep(offset)
+        self._dies(said)
 
     def _pack(self, weight: int, statistics: Sequence[int], width: int) -> None:
         elements = _elements(self.nbytes[weight - 1], statistics)

@@ -9,6 +9,7 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.ledger import Ledger
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
+from finefit.nouns.packed import packed_in
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand
 from finefit.tape.layers import Layers, few_of, kept_of
@@ -46,5 +47,6 @@ def ledger_from(
         weight_dtype=knobs.dtype,
         optim=knobs.optim,
     )
-    served = None if machine.gpu is None else serve(recording, knobs, machine.gpu, shorter, rows)
+    is_packed = packed_in(model) is not None
+    served = None if machine.gpu is None else serve(recording, knobs, machine.gpu, shorter, rows, is_packed=is_packed)
     return ledger_of(recording, shapes, served)

@@ -53,17 +53,24 @@ class Served:
 
 
 def serve(
-    recording: Recording, knobs: Knobs, gpu: Gpu, shorter: Recording | None = None, rows: Rows | None = None
+    recording: Recording,
+    knobs: Knobs,
+    gpu: Gpu,
+    shorter: Recording | None = None,
+    rows: Rows | None = None,
+    *,
+    is_packed: bool = False,
 ) -> Served:
     """`rows`: of the run itself; `shorter`: else, the same step at shorter rows. The range then knows what rows of
-    changing length do."""
+    changing length do. `is_packed`: the checkpoint is quantised already."""
     settings = Settings(expandable_segments=knobs.expandable_segments)
-    history = loaded(recording, knobs.dtype)
+    history = loaded(recording, knobs.dtype, is_packed=is_packed)
     alike = _replayed(history, settings)
-    own = None if rows is None else by_rows(recording, rows, knobs, settings)
+    own = None if rows is None else by_rows(recording, rows, knobs, settings, is_packed=is_packed)
     if rows is None or own is None:
         typical = alike.peak_reserved_bytes
-        lengths = _lengths(recording, knobs, settings, alike, shorter, is_unknown=rows is not None)
+        varied = after_shorter(recording, shorter, knobs, settings, is_packed=is_packed) if shorter else None
+        lengths = _lengths(knobs, typical, varied, is_unknown=rows is not None)
     else:
         typical, lengths = max(own, alike.peak_allocated_bytes), _own_lengths(rows)
     method = method_reason(typical, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
@@ -76,23 +83,36 @@ def serve(
     )
 
 
-def after_shorter(recording: Recording, shorter: Recording, knobs: Knobs, settings: Settings) -> int | None:
+def after_shorter(
+    recording: Recording, shorter: Recording, knobs: Knobs, settings: Settings, *, is_packed: bool = False
+) -> int | None:
     """Reserved by a step of shorter rows, and then the recorded one; None where they are not the same step."""
     if not same_steps(shorter, recording):
         return None
-    return reserved_by(recording, [shorter.nbytes, recording.nbytes], knobs, settings)
+    return reserved_by(recording, [shorter.nbytes, recording.nbytes], knobs, settings, is_packed=is_packed)
 
 
-def reserved_by(recording: Recording, sizes: Sequence[Sequence[int]], knobs: Knobs, settings: Settings) -> int | None:
+def reserved_by(
+    recording: Recording,
+    sizes: Sequence[Sequence[int]],
+    knobs: Knobs,
+    settings: Settings,
+    *,
+    is_packed: bool = False,
+) -> int | None:
     """Reserved by a history of steps, each with its own sizes; None where steps cannot follow each other."""
     steps = of_steps(recording, sizes)
-    return None if steps is None else _replayed(loaded(steps, knobs.dtype), settings).peak_reserved_bytes
+    history = None if steps is None else loaded(steps, knobs.dtype, is_packed=is_packed)
+    return None if history is None else _replayed(history, settings).peak_reserved_bytes
 
 
-def by_rows(recording: Recording, rows: Rows, knobs: Knobs, settings: Settings) -> int | None:
+def by_rows(
+    recording: Recording, rows: Rows, knobs: Knobs, settings: Settings, *, is_packed: bool = False
+) -> int | None:
     """Reserved by the run's own rows; None where they cannot be replayed."""
     steps = of_run(recording, rows)
-    return None if steps is None else _replayed(loaded(steps, knobs.dtype), settings).peak_reserved_bytes
+    history = None if steps is None else loaded(steps, knobs.dtype, is_packed=is_packed)
+    return None if history is None else _replayed(history, settings).peak_reserved_bytes
 
 
 def smallest(history: History, settings: Settings, alike: Reserved) -> int:
@@ -122,12 +142,9 @@ def _own_lengths(rows: Rows) -> Reason:
     return Reason(WHAT, 0, REST, "derived", why)
 
 
-def _lengths(
-    recording: Recording, knobs: Knobs, settings: Settings, alike: Reserved, shorter: Recording | None, is_unknown: bool
-) -> Reason:
-    """`is_unknown`: the run's own rows are there, but not what they take."""
-    typical = alike.peak_reserved_bytes
-    varied = None if shorter is None else after_shorter(recording, shorter, knobs, settings)
+def _lengths(knobs: Knobs, typical: int, varied: int | None, is_unknown: bool) -> Reason:
+    """`varied`: what is reserved after a step of shorter rows, where it is known; `is_unknown`: the run's own rows are
+    there, but not what they take."""
     if varied is not None:
         why = "replayed: a step of shorter rows first, then the longest one"
         return Reason(WHAT, max(0, typical - varied), max(0, varied - typical), "derived", why)

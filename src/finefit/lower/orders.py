@@ -10,6 +10,7 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
+from finefit.nouns.packed import Packed, packed_in
 from finefit.tape.layers import few_of
 
 from .layers import layers_of, told
@@ -38,7 +39,7 @@ def base_orders(
             "dtype": knobs.dtype,
             "attn_implementation": knobs.attn_implementation,
             "trust_remote_code": trust_remote_code,
-            "quantization": _quantization(method, knobs),
+            "quantization": _quantization(method, knobs, packed_in(model)),
             "prepare": True,
         },
         "peft": _peft(method),
@@ -131,19 +132,21 @@ def rehearsal_orders(
     }
 
 
-def _quantization(method: Method, knobs: Knobs) -> dict[str, Any] | None:
+def _quantization(method: Method, knobs: Knobs, packed: Packed | None) -> dict[str, Any] | None:
     """BitsAndBytesConfig's arguments. What is multiplied in, is the dtype that the weights would have."""
+    others = {} if packed is None else dict(packed.others)
     match method:
         case Full() | LoRA():
             return None
         case QLoRA(bits=8):
-            return {"load_in_8bit": True}
+            return {"load_in_8bit": True, **others}
         case QLoRA():
             return {
                 "load_in_4bit": True,
                 "bnb_4bit_quant_type": method.quant_type,
                 "bnb_4bit_use_double_quant": method.double_quant,
                 "bnb_4bit_compute_dtype": knobs.dtype,
+                **others,
             }
         case _:
             assert_never(method)

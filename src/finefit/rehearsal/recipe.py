@@ -27,8 +27,9 @@ OURS = Loop()
 FREE_CONFIG = {
     "_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range", "bos_token_id",
     "eos_token_id", "pad_token_id", "architectures", "rope_theta", "tokenizer_class", "pretraining_tp",
+    "quantization_config",
 }  # fmt: skip
-"""Keys of a configuration that change no tensor of a training step."""
+"""Keys of a configuration that change no tensor of a training step, or that the orders say in their own words."""
 FREE_TRAINER = {
     "per_device_train_batch_size", "gradient_accumulation_steps", "use_cpu", "max_length", "gradient_checkpointing",
     "report_to", "disable_tqdm", "bf16", "fp16",

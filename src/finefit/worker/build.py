@@ -22,7 +22,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from .bends.config_dict import config_from_dict
 from .bends.cpu_packing import keep_trainable_layout
-from .quantized import bnb_config, prepared, quantize_empty
+from .quantized import bnb_config, prepared, quantize_empty, take_packing
 from .stage import blocks_of
 
 
@@ -32,24 +32,35 @@ def model_class(config: PretrainedConfig) -> Any:
 
 
 def read_config(orders: dict[str, Any]) -> PretrainedConfig:
+    """Without what a checkpoint says of its own quantisation: the orders say it."""
+    return _found_config(orders)[0]
+
+
+def _found_config(orders: dict[str, Any]) -> tuple[PretrainedConfig, bool]:
+    """And whether the checkpoint is quantised already."""
     if orders["folder"]:
-        return AutoConfig.from_pretrained(orders["folder"], trust_remote_code=orders["trust_remote_code"])
-    return config_from_dict(orders["config"])
+        config = AutoConfig.from_pretrained(orders["folder"], trust_remote_code=orders["trust_remote_code"])
+    else:
+        config = config_from_dict(orders["config"])
+    return config, take_packing(config)
 
 
 def load_model(orders: dict[str, Any]) -> Any:
-    """Real weights, from a folder."""
-    config, quantization = read_config(orders), orders["quantization"]
+    """Real weights, from a folder. Those that are quantised already stay so: the orders' words replace their own."""
+    config, is_packed = _found_config(orders)
+    words = bnb_config(orders["quantization"]) if orders["quantization"] else None
+    if is_packed and words:
+        config.quantization_config = words.to_dict()
     model = model_class(config).from_pretrained(
         orders["folder"],
         config=config,
-        quantization_config=bnb_config(quantization) if quantization else None,
+        quantization_config=None if is_packed else words,
         dtype=getattr(torch, orders["dtype"]),
         attn_implementation=orders["attn_implementation"],
         trust_remote_code=orders["trust_remote_code"],
         use_safetensors=True,
     )
-    return keep_trainable_layout(prepared(model)) if quantization else model
+    return keep_trainable_layout(prepared(model)) if words else model
 
 
 def empty_model(orders: dict[str, Any], config: PretrainedConfig) -> nn.Module:

@@ -25,6 +25,14 @@ def bnb_config(words: dict[str, Any]) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(**words | ({"bnb_4bit_compute_dtype": getattr(torch, compute)} if compute else {}))
 
 
+def take_packing(config: Any) -> bool:
+    """Takes away what a checkpoint says of its own quantisation; returns whether it is quantised already."""
+    found = [holder for holder in (config, config.get_text_config()) if hasattr(holder, "quantization_config")]
+    for holder in {id(holder): holder for holder in found}.values():
+        del holder.quantization_config
+    return bool(found)
+
+
 def prepared(model: Any) -> Any:
     """PEFT's preparation: all that is not quantised becomes float32 and frozen. Blocks are checkpointed elsewhere."""
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)

@@ -54,7 +54,7 @@ def main(orders_path: str, out_path: str) -> None:
     orders = _at_the_same_width(json.loads(Path(orders_path).read_text()))
     fake_tensors_are_not_tracing()
     multi_tensor_for_fake_tensors()
-    plain = orders["model"] | {"quantization": None}
+    plain = orders["model"] | {"quantization": _of_some_modules(orders["model"]["quantization"]), "prepare": False}
     alike = are_alike(empty_model(plain, read_config(plain)), orders["rehearsal"]["kinds"])
     rehearsals = [_rehearse(orders, few) for few in (orders["rehearsal"]["layers"] if alike else [None])]
     data = rehearsals[0][1] if rehearsals else None
@@ -69,6 +69,11 @@ def main(orders_path: str, out_path: str) -> None:
         "seconds": time.perf_counter() - started,
     }
     Path(out_path).write_text(json.dumps(result))
+
+
+def _of_some_modules(quantization: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Quantisation that may tell layers apart: modules are left out of it by their names."""
+    return quantization if quantization and quantization.get("llm_int8_skip_modules") else None
 
 
 def _at(orders: dict[str, Any], batch: int, length: int, rank: int) -> dict[str, Any]:

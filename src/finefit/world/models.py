@@ -16,6 +16,7 @@ from typing import Any
 from finefit.catalog.models import model_named, names
 from finefit.errors import BadInput, Problem
 from finefit.nouns.model import Model
+from finefit.nouns.packed import is_understood, quantized_by, said_of_quantization
 
 from . import hub
 from .weights import wrong_with_weights
@@ -132,6 +133,16 @@ def _wrong_with(config: dict[str, Any], where: str) -> list[Problem]:
     if not _has_layers(config):
         why = "one of num_hidden_layers, n_layer, num_layers, n_layers is needed, here or in text_config"
         problems.append(Problem("no number of layers", where=where, why=why))
+    said = said_of_quantization(config)
+    if said is not None and not is_understood(said):
+        problems.append(
+            Problem(
+                f"its weights are quantised in a way that finefit cannot train beside: {quantized_by(said)}",
+                where=f"{where}: quantization_config",
+                why="what is quantised already must be bitsandbytes' load_in_4bit (nf4, fp4) or load_in_8bit",
+                hint="the same model unquantised: qlora4 and qlora8 quantise it as it is loaded",
+            )
+        )
     return problems
 
 
