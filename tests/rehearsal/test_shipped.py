@@ -13,9 +13,11 @@ import pytest
 
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
+from finefit.nouns.recording import Recording
 from finefit.rehearsal.find import find, rehearse
 from finefit.rehearsal.recipe import Recipe
 from finefit.tape.expand import storages_and_events
+from finefit.tape.peaks import Kind, without_layer
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 
@@ -24,6 +26,11 @@ RECIPES: dict[str, tuple[str, Method, Knobs]] = {
     "full": ("Qwen/Qwen3-0.6B", Full(), Knobs(830, 5, 2, 9)),
     "qlora4": ("Qwen/Qwen2.5-0.5B", QLoRA(r=20), Knobs(1500, 1, 2, 0)),
 }
+
+
+def kinds_of(recording: Recording) -> list[Kind]:
+    """What each storage is, weights by their names."""
+    return [without_layer(recording.kind_names[kind]) for kind in recording.kinds]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -35,6 +42,7 @@ def test_a_shipped_tape_equals_a_fresh_rehearsal(name: str) -> None:
     assert told.source == "atlas"
     fresh, _, _ = rehearse(recipe.orders, recipe.layers, lambda _: None)
     assert storages_and_events(told.recording) == storages_and_events(fresh)
+    assert kinds_of(told.recording) == kinds_of(fresh)
     assert told.recording.trainable_parameters == fresh.trainable_parameters
 
 

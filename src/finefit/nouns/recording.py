@@ -21,7 +21,7 @@ class Recording:
     kinds: tuple[int, ...]
     # per storage, an index into `kind_names`
     kind_names: tuple[tuple[str, str, str, str], ...]
-    # (category, phase of birth, module, operation)
+    # (category, phase of birth, module, operation); of a weight, its own name in the place of a module's
     block_of: tuple[int | None, ...]
     # per storage, the repeated layer that it belongs to
     events: tuple[int, ...]

@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from finefit.nouns.recording import Recording
 
+from .rewrite import renumbered
+
 RECORDED = 2
 CUT = ("forward", "loss", "backward")
 
@@ -54,17 +56,4 @@ def _without_second(recording: Recording, further: set[int]) -> Recording:
         else:
             marks.append((len(events), "/".join([step, "0", *label.split("/")[2:]])))
         events += [event for event in happened if abs(event) not in gone]
-    return _renumbered(replace(recording, events=tuple(events), marks=(*marks, (len(events), recording.marks[-1][1]))))
-
-
-def _renumbered(recording: Recording) -> Recording:
-    """Storages counted anew, by their births."""
-    born = [event for event in recording.events if event > 0]
-    number_of = {old: new for new, old in enumerate(born, start=1)}
-    return replace(
-        recording,
-        nbytes=tuple(recording.nbytes[old - 1] for old in born),
-        kinds=tuple(recording.kinds[old - 1] for old in born),
-        block_of=tuple(recording.block_of[old - 1] for old in born),
-        events=tuple(number_of[event] if event > 0 else -number_of[-event] for event in recording.events),
-    )
+    return renumbered(replace(recording, events=tuple(events), marks=(*marks, (len(events), recording.marks[-1][1]))))

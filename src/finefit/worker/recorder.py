@@ -62,10 +62,10 @@ class Recorder(TorchDispatchMode):
     def mark(self, label: str) -> None:
         self.marks.append((len(self.events), label))
 
-    def adopt(self, tensors: Iterable[torch.Tensor], category: str, block: int | None = None) -> None:
-        """Counts tensors that were born before or outside the recording."""
+    def adopt(self, tensors: Iterable[torch.Tensor], category: str, block: int | None = None, name: str = "") -> None:
+        """Counts tensors that were born before or outside the recording; `name`: in the place of a module's."""
         for tensor in tensors:
-            self._see(tensor, category, "adopted", block)
+            self._see(tensor, category, "adopted", block, name)
 
     def classify(self, tensors: Iterable[torch.Tensor], category: str) -> None:
         """Renames storages whose role shows only later (gradients, optimizer state, stored layer inputs)."""
@@ -89,9 +89,9 @@ class Recorder(TorchDispatchMode):
         for birth in self._births_of(tensors):
             birth.nbytes = 0
 
-    def born(self, nbytes: int, category: str, op: str, block: int | None = None) -> int:
+    def born(self, nbytes: int, category: str, op: str, block: int | None = None, name: str = "") -> int:
         """Notes a birth that no tensor shows; returns its number for `died`."""
-        module = self.modules[-1] if self.modules else ""
+        module = name or (self.modules[-1] if self.modules else "")
         where = self.block if block is None else block
         self.births.append(Birth(nbytes, category, self.phase, module, op, where))
         self.events.append(len(self.births))
@@ -140,7 +140,7 @@ class Recorder(TorchDispatchMode):
             return None
         return next((birth.block for birth in self._births_of([source])), None)
 
-    def _see(self, tensor: torch.Tensor, category: str, op: str, block: int | None = None) -> None:
+    def _see(self, tensor: torch.Tensor, category: str, op: str, block: int | None = None, name: str = "") -> None:
         device = tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
         if device.type == "meta":
             return
@@ -154,7 +154,7 @@ class Recorder(TorchDispatchMode):
             self._forget(key, known)  # resized in place: the old block goes, a new one comes
         if nbytes == 0:
             return
-        number = self.born(nbytes, category, op, block)
+        number = self.born(nbytes, category, op, block, name)
         self._number_of[key] = number
         self._watch[number] = weakref.ref(storage, lambda _: self._forget(key, number))
 

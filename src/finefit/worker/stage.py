@@ -153,7 +153,7 @@ class RecordedStage(Stage):
             self._names.remove()
 
     def _adopt(self, model: Any) -> None:
-        """What was there before: weights, frozen ones first, each with the layer it belongs to."""
+        """What was there before: weights by their names, frozen ones first, each with the layer it belongs to."""
         parts = [(block, index) for index, block in enumerate(blocks_of(model))]
         inside = {id(t): index for block, index in parts for t in [*block.parameters(), *hidden_tensors(block)]}
         frozen = [p for p in model.parameters() if not p.requires_grad]
@@ -163,8 +163,9 @@ class RecordedStage(Stage):
             *((tensor, "adapter" if frozen else "weight") for tensor in trained),
             *((tensor, "buffer") for tensor in model.buffers()),
         ]
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
         for tensor, category in adopted:
-            self.recorder.adopt([tensor], category, inside.get(id(tensor)))
+            self.recorder.adopt([tensor], category, inside.get(id(tensor)), names.get(id(tensor), ""))
 
     def _label(self, name: str, block: int | None = None) -> None:
         self.recorder.phase = name

@@ -1,0 +1,55 @@
+"""What spreads a training step over several GPUs: a closed union, matched with `assert_never`.
+
+All sizes are DeepSpeed's own words (`zero_optimization`), in elements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ZeroStage = Literal[0, 1, 2, 3]
+Offload = Literal["none", "optimizer", "all"]
+"""What lives in the host's memory: nothing, the optimizer's state, or the parameters too."""
+
+
+@dataclass(frozen=True)
+class DDP:
+    """torch's DistributedDataParallel: every rank holds everything, gradients are averaged."""
+
+    ranks: int
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """How much DeepSpeed moves at a time."""
+
+    reduce_bucket_size: int
+    stage3_prefetch_bucket_size: int
+    stage3_param_persistence_threshold: int
+    stage3_max_live_parameters: int = 1_000_000_000
+    stage3_max_reuse_distance: int = 1_000_000_000
+    sub_group_size: int = 1_000_000_000
+    overlap_comm: bool = False
+
+
+@dataclass(frozen=True)
+class DeepSpeed:
+    """ZeRO: each stage divides more among the ranks: the optimizer's state, the gradients, the parameters."""
+
+    ranks: int
+    stage: ZeroStage
+    offload: Offload
+    buckets: Buckets
+
+
+@dataclass(frozen=True)
+class FSDP2:
+    """torch's fully_shard, as accelerate applies it: one unit a layer."""
+
+    ranks: int
+    offload: bool = False
+    reshard_after_forward: bool = True
+
+
+Engine = DDP | DeepSpeed | FSDP2
