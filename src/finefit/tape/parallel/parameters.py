@@ -1,0 +1,156 @@
+"""The parameters of a recording, in the model's order, and the moments at which their gradients arrive."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from finefit.nouns.recording import Recording
+from finefit.tape.peaks import Segment, segments, without_layer
+
+PLAIN = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")
+"""Parameters that transformers' Trainer decays not (5.23, trainer.py: get_decay_parameter_names)."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    storage: int
+    # its number in the recording, from 1
+    name: str
+    # layers' numbers as `*`
+    block: int | None
+    nbytes: int
+    elements: int
+    is_trained: bool
+    is_packed: bool
+    # quantised: its bytes are its elements
+
+    @property
+    def decays(self) -> bool:
+        return PLAIN.search(self.name.lower()) is None
+
+
+def parameters_of(recording: Recording, width: int) -> tuple[Parameter, ...]:
+    """`width`: bytes of one element of what is not packed. Frozen ones first, each kind in the model's order."""
+    trained = "adapter" if any(name[0] == "adapter" for name in recording.kind_names) else "weight"
+    kinds = [without_layer(name) for name in recording.kind_names]
+    found = []
+    for number, kind in enumerate(recording.kinds, start=1):
+        category, _, name, operation = kinds[kind]
+        if category not in ("weight", "adapter") or operation not in ("adopted", "packed"):
+            continue
+        nbytes, is_packed = recording.nbytes[number - 1], operation == "packed"
+        block = recording.block_of[number - 1]
+        elements = nbytes if is_packed else nbytes // width
+        found.append(Parameter(number, name, block, nbytes, elements, category == trained, is_packed))
+    return tuple(found)
+
+
+def groups_of(parameters: Iterable[Parameter]) -> tuple[tuple[Parameter, ...], ...]:
+    """The optimizer's groups, as transformers' Trainer makes them: what decays, then what does not."""
+    trained = [one for one in parameters if one.is_trained]
+    groups = [tuple(one for one in trained if one.decays is decays) for decays in (True, False)]
+    return tuple(group for group in groups if group)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A gradient, as the backward pass hands it over."""
+
+    position: int
+    # when its operation is over and what that dropped is gone: before the next birth
+    storage: int
+    parameter: Parameter
+
+
+@dataclass(frozen=True)
+class Backward:
+    """The backward pass of one micro-batch."""
+
+    start: int
+    stop: int
+    arrivals: tuple[Arrival, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step."""
+
+    backwards: tuple[Backward, ...]
+    # one for each micro-batch
+    start: int
+    # of the optimizer's part
+    stop: int
+
+
+def steps_of(recording: Recording, parameters: Sequence[Parameter]) -> tuple[Step, ...]:
+    by_step: dict[str, list[Segment]] = defaultdict(list)
+    for segment in segments(recording):
+        by_step[segment.label.split("/")[0]].append(segment)
+    return tuple(_step(recording, of, parameters) for of in by_step.values() if any(s.phase == "optimizer" for s in of))
+
+
+def _step(recording: Recording, of: Sequence[Segment], parameters: Sequence[Parameter]) -> Step:
+    optimizer = next(segment for segment in reversed(of) if segment.phase == "optimizer")
+    micro: dict[str, list[Segment]] = defaultdict(list)
+    for segment in of:
+        if segment.phase == "backward":
+            micro[segment.label.split("/")[1]].append(segment)
+    first, *others = micro.values()
+    found = _arrivals(recording, first, parameters)
+    backwards = [Backward(first[0].start, first[-1].stop, found)]
+    for other in others:
+        backwards.append(Backward(other[0].start, other[-1].stop, _alike(recording, found, first, other)))
+    return Step(tuple(backwards), optimizer.start, optimizer.stop)
+
+
+def _arrivals(recording: Recording, of: Sequence[Segment], parameters: Sequence[Parameter]) -> tuple[Arrival, ...]:
+    """Of the first micro-batch: its gradients stay. Each belongs to a parameter of its layer and size; of those that
+    are alike, to the last, since backward goes the other way. What follows the first layer's backward, belongs to none.
+    """
+    alike: dict[tuple[int | None, int], list[Parameter]] = defaultdict(list)
+    for parameter in parameters:
+        if parameter.is_trained:
+            alike[parameter.block, parameter.nbytes].append(parameter)
+    names = recording.kind_names
+    found = []
+    for position in range(of[0].start, of[-1].stop):
+        number = recording.events[position]
+        if number > 0 and names[recording.kinds[number - 1]][0] == "gradient":
+            nbytes = recording.nbytes[number - 1]
+            waiting = alike.get((recording.block_of[number - 1], nbytes)) or alike.get((None, nbytes))
+            if waiting:
+                found.append(Arrival(_over(recording, position, of[-1].stop), number, waiting.pop()))
+    return tuple(found)
+
+
+def _over(recording: Recording, position: int, stop: int) -> int:
+    return next((later for later in range(position + 1, stop) if recording.events[later] > 0), stop)
+
+
+def _alike(
+    recording: Recording, found: Iterable[Arrival], first: Sequence[Segment], other: Sequence[Segment]
+) -> tuple[Arrival, ...]:
+    """The same gradients in a later micro-batch, which are added to those of the first: the births with the same number
+    in the same layer."""
+    births = [_births(recording, segment) for segment in first]
+    later = {segment.label.split("/", 2)[2]: _births(recording, segment) for segment in other}
+    places: dict[int, tuple[str, int]] = {}
+    for segment, numbers in zip(first, births, strict=True):
+        label = segment.label.split("/", 2)[2]
+        places |= {number: (label, place) for place, (_, number) in enumerate(numbers)}
+    arrivals = []
+    for arrival in found:
+        label, place = places[arrival.storage]
+        there = later.get(label, [])
+        if place < len(there):
+            position, number = there[place]
+            arrivals.append(Arrival(_over(recording, position, other[-1].stop), number, arrival.parameter))
+    return tuple(arrivals)
+
+
+def _births(recording: Recording, segment: Segment) -> list[tuple[int, int]]:
+    events = recording.events
+    return [(place, events[place]) for place in range(segment.start, segment.stop) if events[place] > 0]

@@ -1,0 +1,49 @@
+"""What engines put in the place of weights, gradients and the optimizer's state: the kinds of their storages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from finefit.catalog.optimizers import Optimizer, state_bytes
+from finefit.nouns.recording import Recording
+from finefit.tape.peaks import Kind, segments
+from finefit.tape.rewrite import LEAVING, Place, Rewrite
+
+FLOAT, DOUBLE = 4, 8
+WEIGHTS: Kind = ("weight", "load", "", "flat")
+MASTER: Kind = ("master", "load", "", "float32")
+MOMENTS: Kind = ("optimizer", "optimizer", "", "states")
+GRADIENTS: Kind = ("gradient", "backward", "", "flat")
+BUCKET: Kind = ("bucket", "backward", "", "reduce")
+GATHERED: Kind = ("gathered", "forward", "", "all_gather")
+STEP: Kind = ("activation", "optimizer", "", "step")
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One rank's step, and what it keeps in the host's pinned memory."""
+
+    recording: Recording
+    host: Mapping[str, int]
+    # what: bytes
+
+
+def without_optimizer(recording: Recording) -> Rewrite:
+    """All that the recorded optimizer made is gone: an engine steps by itself."""
+    rewrite = Rewrite(recording)
+    for segment in segments(recording):
+        if segment.phase == "optimizer":
+            rewrite.drop(event for event in recording.events[segment.start : segment.stop] if event > 0)
+    return rewrite
+
+
+def end_of_load(recording: Recording) -> Place:
+    return next(segment.stop for segment in segments(recording) if segment.phase == "load"), LEAVING
+
+
+def moments_born(rewrite: Rewrite, place: Place, optimizer: Optimizer, elements: Iterable[int]) -> None:
+    """Of flat parameters; for good."""
+    if not optimizer.is_paged:
+        for nbytes in (size for each in elements for size in state_bytes(optimizer, each)):
+            rewrite.born(place, nbytes, MOMENTS)
