@@ -50,7 +50,5 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
 def state_bytes(optimizer: Optimizer, elements: int) -> tuple[int, ...]:
     """The tensors of a flat float32 parameter."""
     if optimizer.bits == 8 and elements >= SMALLEST_QUANTISED:
-        sizes = (elements, FLOAT * -(-elements // BLOCK), FLOAT * TABLE)
-    else:
-        sizes = (FLOAT * elements,)
-    return sizes * optimizer.states
+        return (elements, FLOAT * -(-elements // BLOCK), FLOAT * TABLE) * optimizer.states
+    return (FLOAT * elements,) * optimizer.states

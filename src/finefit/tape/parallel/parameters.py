@@ -100,10 +100,8 @@ def _step(recording: Recording, of: Sequence[Segment], parameters: Sequence[Para
             micro[segment.label.split("/")[1]].append(segment)
     first, *others = micro.values()
     found = _arrivals(recording, first, parameters)
-    backwards = [Backward(first[0].start, first[-1].stop, found)]
-    for other in others:
-        backwards.append(Backward(other[0].start, other[-1].stop, _alike(recording, found, first, other)))
-    return Step(tuple(backwards), optimizer.start, optimizer.stop)
+    later = (Backward(of[0].start, of[-1].stop, _alike(recording, found, first, of)) for of in others)
+    return Step((Backward(first[0].start, first[-1].stop, found), *later), optimizer.start, optimizer.stop)
 
 
 def _arrivals(recording: Recording, of: Sequence[Segment], parameters: Sequence[Parameter]) -> tuple[Arrival, ...]:

@@ -24,11 +24,10 @@ from finefit.nouns.engine import DeepSpeed
 from finefit.nouns.recording import Recording
 from finefit.tape.rewrite import ENTERING, LEAVING, Place
 
+from . import states as kinds
 from .flat import Flat
 from .parameters import Arrival, Backward, Parameter, Step, groups_of, parameters_of, steps_of
-from .states import (
-    BUCKET, DOUBLE, FLOAT, GRADIENTS, MASTER, STEP, WEIGHTS, Rank, end_of_load, moments_born, without_optimizer,
-)  # fmt: skip
+from .states import DOUBLE, FLOAT, Rank, end_of_load, moments_born, without_optimizer
 
 
 def compose(recording: Recording, engine: DeepSpeed, optimizer: Optimizer, width: int, rank: int | None = None) -> Rank:
@@ -83,19 +82,21 @@ class _Composed:
     def _states(self) -> None:
         parts = [flat.part for flat in self.flats]
         for flat in self.flats:
-            self.rewrite.born(self.load, self.width * flat.elements, WEIGHTS)
+            self.rewrite.born(self.load, self.width * flat.elements, kinds.WEIGHTS)
             for parameter in flat.group:
                 self.rewrite.dies(parameter.storage, self.load)
         if self.offloads:
             self._offloaded(sum(parts), max(one.elements for flat in self.flats for one in flat.group))
             return
         for part in parts:
-            self.rewrite.born(self.load, FLOAT * part, MASTER)
+            self.rewrite.born(self.load, FLOAT * part, kinds.MASTER)
         for part in parts:
-            self.rewrite.passes(self.load, FLOAT * part, STEP)  # zero gradients: states are made before the first step
+            self.rewrite.passes(
+                self.load, FLOAT * part, kinds.STEP
+            )  # zero gradients: states are made before the first step
 
     def _offloaded(self, part: int, largest: int) -> None:
-        self.rewrite.born(self.load, self.width * largest, BUCKET)
+        self.rewrite.born(self.load, self.width * largest, kinds.BUCKET)
         self.host = {
             "float32 weights": FLOAT * part,
             "optimizer state": sum(size for flat in self.flats for size in state_bytes(self.optimizer, flat.part)),
@@ -122,7 +123,7 @@ class _Composed:
         """Made for the first gradient."""
         place: Place = (min(arrival.position for arrival in backward.arrivals), LEAVING)
         nbytes = self.width * self.engine.buckets.reduce_bucket_size
-        return [self.rewrite.born(place, nbytes, BUCKET) for _ in range(1 + self.engine.buckets.overlap_comm)]
+        return [self.rewrite.born(place, nbytes, kinds.BUCKET) for _ in range(1 + self.engine.buckets.overlap_comm)]
 
     def _reduced(
         self, backward: Backward, arrivals: Sequence[Arrival], *, is_first: bool, buckets: list[int] | None = None
@@ -140,11 +141,11 @@ class _Composed:
     def _step(self, step: Step, is_first: bool, gradients: Sequence[int]) -> None:
         place: Place = (step.start, ENTERING)
         own = [n for flat in self.flats for of in flat.owners.values() for rank, n in of if rank == self.rank]
-        self.rewrite.passes(place, DOUBLE * max(own), STEP)
+        self.rewrite.passes(place, DOUBLE * max(own), kinds.STEP)
         for flat in self.flats:
             one = flat is self.flats[-1]
-            copy = [self.rewrite.born(place, self.width * flat.part, STEP)] if flat.pieces(self.rank) > 1 else []
-            single = self.rewrite.born(place, FLOAT * flat.part, STEP)
+            copy = [self.rewrite.born(place, self.width * flat.part, kinds.STEP)] if flat.pieces(self.rank) > 1 else []
+            single = self.rewrite.born(place, FLOAT * flat.part, kinds.STEP)
             for number in (*copy, *(gradients if one else ())):
                 self.rewrite.dies(number, place)
             if is_first:
@@ -154,7 +155,7 @@ class _Composed:
 
     def _temporaries(self, place: Place, flat: Flat) -> None:
         if self.optimizer.temporaries:
-            self.rewrite.passes(place, self.optimizer.temporaries * FLOAT * flat.part, STEP)
+            self.rewrite.passes(place, self.optimizer.temporaries * FLOAT * flat.part, kinds.STEP)
 
 
 class _Reduction:
@@ -183,13 +184,13 @@ class _Reduction:
 
     def flush(self, place: Place) -> None:
         for nbytes in self._flattened():
-            self._of.rewrite.passes(place, nbytes, BUCKET)
+            self._of.rewrite.passes(place, nbytes, kinds.BUCKET)
         mine = [arrival for arrival in self._pending if self._is_mine(arrival.parameter)]
         if self._of.offloads:
             for arrival in mine:
-                self._of.rewrite.passes(place, DOUBLE * self._own_slice(arrival.parameter), STEP)
+                self._of.rewrite.passes(place, DOUBLE * self._own_slice(arrival.parameter), kinds.STEP)
         elif mine and not self.kept:
-            self.kept.append(self._of.rewrite.born(place, self._of.own_bytes, GRADIENTS))
+            self.kept.append(self._of.rewrite.born(place, self._of.own_bytes, kinds.GRADIENTS))
         self._drop_large(place)
         self._pending, self._elements = [], 0
 
@@ -204,7 +205,7 @@ class _Reduction:
 
     def _cloned(self, arrival: Arrival, place: Place) -> Arrival:
         """Beside an offloaded optimizer a gradient larger than the bucket is a clone of what backward made."""
-        clone = self._of.rewrite.born(place, self._of.width * arrival.parameter.elements, GRADIENTS)
+        clone = self._of.rewrite.born(place, self._of.width * arrival.parameter.elements, kinds.GRADIENTS)
         self._of.rewrite.dies(arrival.storage, place)
         return replace(arrival, storage=clone)
 

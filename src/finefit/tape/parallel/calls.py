@@ -1,0 +1,142 @@
+"""The modules that a step calls, in order, as ZeRO 3 hears of them: from the storages that were born in each.
+
+A module is entered before the first storage born in it and left before the first born outside of it. Its ancestors are
+entered with it. In backward the recomputed calls are seen likewise; the others go through the same modules from the
+last to the first, and are over where their gradient arrives. Does not know: modules that make nothing new, and lists
+of modules, which are never called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+
+from finefit.nouns.recording import Recording
+from finefit.tape.peaks import Segment, without_layer
+from finefit.tape.rewrite import ENTERING, LEAVING, Place
+
+from .parameters import Arrival
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    place: Place
+    path: Path
+    is_entry: bool
+    is_forward: bool = True
+
+
+@dataclass
+class _Walk:
+    """The modules that run, and what is said of them."""
+
+    calls: list[Call] = field(default_factory=list)
+    stack: list[Path] = field(default_factory=list)
+
+    def to(self, path: Path, position: int) -> None:
+        while self.stack and self.stack[-1] != path[: len(self.stack[-1])]:
+            self.calls.append(Call((position, LEAVING), self.stack.pop(), is_entry=False))
+        for ancestor in _ancestors(path, self.stack[-1] if self.stack else None):
+            self.stack.append(ancestor)
+            self.calls.append(Call((position, ENTERING), ancestor, is_entry=True))
+
+
+def _ancestors(path: Path, known: Path | None) -> Iterator[Path]:
+    """Modules on the way to a path, itself included, from the model on, which has the empty path."""
+    for length in range(0 if known is None else len(known) + 1, len(path) + 1):
+        if length == len(path) or not (path[length].isdigit() or (length and path[length - 1].startswith("lora_"))):
+            yield path[:length]
+
+
+def forward_calls(recording: Recording, of: Sequence[Segment]) -> list[Call]:
+    """Of the segments of a forward pass; all modules are left at its end."""
+    walk = _Walk()
+    for segment in of:
+        for position, path in _places(recording, segment):
+            walk.to(path, position)
+    stop = of[-1].stop
+    calls = [*walk.calls, *(Call((stop, LEAVING), path, is_entry=False) for path in reversed(walk.stack))]
+    return [each for call in calls for each in (*_dropout(call), call)]
+
+
+def _dropout(call: Call) -> Iterator[Call]:
+    """Before an adapter's first matrix PEFT calls its dropout, which makes nothing new where its share is 0."""
+    if call.is_entry and call.path[-2:-1] == ("lora_A",):
+        path = (*call.path[:-2], "lora_dropout", call.path[-1])
+        yield from (replace(call, path=path), replace(call, path=path, is_entry=False))
+
+
+def with_gradient(forward: Sequence[Call], is_trained: Container[Path]) -> list[Call]:
+    """Without the modules that were left before the first trained one was entered: no gradient reaches them."""
+    first = next((n for n, call in enumerate(forward) if call.is_entry and call.path in is_trained), 0)
+    early = {call.path for call in forward[:first] if not call.is_entry}
+    return [call for call in forward if call.path not in early]
+
+
+def backward_calls(
+    recording: Recording, of: Sequence[Segment], forward: Iterable[Call], arrivals: Iterable[Arrival]
+) -> Iterator[Call]:
+    """Of the segments of a backward pass: first what belongs to no layer, then layer after layer."""
+    over = {path_of(arrival.parameter.name, arrival.parameter.block)[:-1]: arrival.position for arrival in arrivals}
+    waiting = [Call(call.place, call.path, not call.is_entry, is_forward=False) for call in reversed(list(forward))]
+    for segment in of:
+        again = _recomputed(recording, segment)
+        mine = _those_before(waiting, _block(segment))
+        waiting = waiting[len(mine) :]
+        yield from _in_turn(mine, segment, again, over)
+    yield from (replace(call, place=(of[-1].stop, LEAVING)) for call in waiting)
+
+
+def _in_turn(mine: Sequence[Call], segment: Segment, again: Sequence[Call], over: dict[Path, int]) -> Iterator[Call]:
+    position = segment.start
+    for number, call in enumerate(mine):
+        if number == 1 and again:  # the layer itself is entered, then it is recomputed
+            yield from again
+            position = max(position, again[-1].place[0])
+        if not call.is_entry:
+            position = max(position, min(over.get(call.path, position), segment.stop))
+        yield replace(call, place=(position, ENTERING if position < segment.stop else LEAVING))
+
+
+def _recomputed(recording: Recording, segment: Segment) -> list[Call]:
+    walk = _Walk()
+    last = segment.start
+    for position, path in _places(recording, segment):
+        if not walk.stack and path:
+            walk.stack.append(_layer(path))
+        walk.to(path, position)
+        last = position
+    return [*walk.calls, *(Call((last + 1, LEAVING), path, is_entry=False) for path in reversed(walk.stack[1:]))]
+
+
+def _places(recording: Recording, segment: Segment) -> Iterator[tuple[int, Path]]:
+    names = recording.kind_names
+    for position in range(segment.start, segment.stop):
+        number = recording.events[position]
+        if number > 0:
+            module = names[recording.kinds[number - 1]][2]
+            if module:
+                yield position, path_of(module, recording.block_of[number - 1])
+
+
+def path_of(name: str, block: int | None) -> Path:
+    generic = without_layer(("", "", name, ""))[2]
+    return tuple(generic.replace("*", str(block), 1).split(".")) if block is not None else tuple(name.split("."))
+
+
+def _layer(path: Path) -> Path:
+    return next((path[: end + 1] for end, part in enumerate(path) if part.isdigit()), path)
+
+
+def _block(segment: Segment) -> int | None:
+    parts = segment.label.split("/")
+    return int(parts[3]) if len(parts) > 3 else None
+
+
+def _those_before(calls: Sequence[Call], block: int | None) -> list[Call]:
+    """Before the first of another layer than the one that runs."""
+    numbers = ((call, next((int(part) for part in call.path if part.isdigit()), block)) for call in calls)
+    return [call for call, _ in takewhile(lambda each: each[1] == block, numbers)]

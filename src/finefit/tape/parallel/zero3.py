@@ -1,0 +1,251 @@
+"""DeepSpeed's ZeRO 3: every parameter is divided among the ranks, and gathered while a module needs it.
+
+    deepspeed 0.19  runtime/zero/stage3.py
+        _create_fp16_sub_groups, _create_fp32_partitions   parts in the weights' dtype and in float32, by sub-groups
+        __init__                  grad_partitions_flat_buffer and one bucket, both for good
+        __add_grad_to_ipg_bucket, __avg_scatter_grads   gradients that fit are copied to the bucket; a larger one waits
+        _prepare_fp32_grad_for_sub_group                the step: sub-group after sub-group
+        _post_step                persistent parameters are gathered
+                    runtime/comm/coalesced_collectives.py: reduce_scatter_coalesced: a padded flat copy
+                    runtime/zero/partition_parameters.py: _partition_param: each parameter is padded to the ranks;
+                    beside offloaded parameters the persistent frozen ones stay
+                    runtime/zero/parameter_offload.py: mark_persistent_parameters
+
+Held against real runs of 1, 2 and 4 processes. Does not know: what loading takes on the way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from finefit.catalog.optimizers import Optimizer, state_bytes
+from finefit.nouns.engine import DeepSpeed
+from finefit.nouns.recording import Recording
+from finefit.tape.peaks import Kind, Segment, segments
+from finefit.tape.rewrite import ENTERING, LEAVING, Place, Rewrite
+
+from . import states as kinds
+from .calls import Call, Path, backward_calls, forward_calls, path_of, with_gradient
+from .coordinator import Coordinator, Partitioned
+from .parameters import Backward, Parameter, Step, groups_of, parameters_of, steps_of
+from .states import DOUBLE, FLOAT, Rank, end_of_load, moments_born, without_optimizer
+
+NORM_ELEMENTS = 250_000_000
+"""Of a gradient whose norm is taken at a time (stage3.py: _constant_buffered_norm2)."""
+
+
+def compose(recording: Recording, engine: DeepSpeed, optimizer: Optimizer, width: int) -> Rank:
+    """`width`: bytes of one element of the weights. All ranks are alike."""
+    return _Composed(recording, engine, optimizer, width).told()
+
+
+class _Composed:
+    def __init__(self, recording: Recording, engine: DeepSpeed, optimizer: Optimizer, width: int) -> None:
+        self.recording, self.engine, self.optimizer, self.width = recording, engine, optimizer, width
+        self.parameters = parameters_of(recording, width)
+        self.rewrite = without_optimizer(recording)
+        self.host: dict[str, int] = defaultdict(int)
+
+    def part(self, parameter: Parameter) -> int:
+        return -(-parameter.elements // self.engine.ranks)
+
+    @cached_property
+    def sub_groups(self) -> list[list[int]]:
+        """The parts of each sub-group's parameters."""
+        found: list[list[int]] = []
+        for group in groups_of(self.parameters):
+            parts = [self.part(one) for one in group]
+            found += [parts] if sum(parts) <= self.engine.buckets.sub_group_size else list(self._cut(parts))
+        return found
+
+    def _cut(self, parts: Sequence[int]) -> Iterator[list[int]]:
+        together: list[int] = []
+        for part in parts:
+            together.append(part)
+            if sum(together) >= self.engine.buckets.sub_group_size:
+                yield together
+                together = []
+        if together:
+            yield together
+
+    def is_persistent(self, parameter: Parameter) -> bool:
+        return parameter.elements <= self.engine.buckets.stage3_param_persistence_threshold
+
+    def told(self) -> Rank:
+        self._states()
+        gathers = _Gathers(self)
+        for number, step in enumerate(steps_of(self.recording, self.parameters)):
+            for backward in step.backwards:
+                self._reduced(backward)
+            gathers.follow(number, step)
+            if self.engine.offload == "none":
+                self._step(step, is_first=number == 0)
+        return Rank(self.rewrite.told(), dict(self.host))
+
+    def _states(self) -> None:
+        load, trained = end_of_load(self.recording), sum(map(sum, self.sub_groups))
+        self.rewrite.drop(one.storage for one in self.parameters)
+        self._partitions(load)
+        for parts in self.sub_groups:
+            self._hold(load, FLOAT * sum(parts), kinds.MASTER, "float32 weights")
+        self._hold(load, self.width * trained, kinds.GRADIENTS, "gradients")
+        self.rewrite.born(load, self.width * self.engine.buckets.reduce_bucket_size, kinds.BUCKET)
+        if self.engine.offload == "none":
+            largest = max(map(sum, self.sub_groups))
+            self.rewrite.passes(load, FLOAT * largest, kinds.STEP)  # zero gradients: states are made once before
+            return
+        self.host["float32 gradients"] += FLOAT * trained
+        self.host["optimizer state"] += sum(
+            size for parts in self.sub_groups for size in state_bytes(self.optimizer, sum(parts))
+        )
+
+    def _hold(self, place: Place, nbytes: int, kind: Kind, what: str) -> None:
+        """On the device, or in the host's memory where the optimizer is."""
+        if self.engine.offload == "none" or kind == kinds.GRADIENTS:
+            self.rewrite.born(place, nbytes, kind)
+        else:
+            self.host[what] += nbytes
+
+    def _partitions(self, place: Place) -> None:
+        for parts in self.sub_groups:
+            if self.engine.offload == "all":
+                self.host["weights"] += self.width * sum(parts)
+            else:
+                self.rewrite.born(place, self.width * sum(parts), kinds.WEIGHTS)
+        for one in self.parameters:
+            nbytes = self.part(one) * (1 if one.is_packed else self.width)
+            if one.is_trained:
+                continue
+            if self.engine.offload == "all" and not self.is_persistent(one):
+                self.host["weights"] += nbytes
+            else:
+                self.rewrite.born(place, nbytes, kinds.WEIGHTS)
+
+    def _reduced(self, backward: Backward) -> None:
+        size = self.engine.buckets.reduce_bucket_size
+        pending: list[int] = []
+        large: list[int] = []
+        for arrival in backward.arrivals:
+            place: Place = (arrival.position, LEAVING)
+            if pending and sum(pending) + arrival.parameter.elements > size:
+                self._flush(pending, large, place)
+            pending.append(arrival.parameter.elements)
+            if arrival.parameter.elements <= size:
+                self.rewrite.dies(arrival.storage, place)
+            else:
+                large.append(arrival.storage)
+        self._flush(pending, large, (backward.stop, LEAVING))
+
+    def _flush(self, pending: list[int], large: list[int], place: Place) -> None:
+        """Empties both."""
+        ranks = self.engine.ranks
+        padding = [-each % ranks for each in pending]
+        if len(pending) > 1 or any(padding):
+            flat = sum(pending) + 2 * sum(padding)
+            self.rewrite.passes(place, self.width * flat, kinds.BUCKET)
+        if self.engine.offload != "none":
+            for each in pending:
+                self.rewrite.passes(place, DOUBLE * min(-(-each // ranks), NORM_ELEMENTS), kinds.STEP)
+        for number in large:
+            self.rewrite.dies(number, place)
+        pending.clear()
+        large.clear()
+
+    def _step(self, step: Step, *, is_first: bool) -> None:
+        place: Place = (step.start, ENTERING)
+        for parts in self.sub_groups:
+            self.rewrite.passes(place, DOUBLE * max(parts), kinds.STEP)
+        for parts in self.sub_groups:
+            copy = [self.rewrite.born(place, self.width * sum(parts), kinds.STEP)] if len(parts) > 1 else []
+            single = self.rewrite.born(place, FLOAT * sum(parts), kinds.STEP)
+            for number in copy:
+                self.rewrite.dies(number, place)
+            if is_first:
+                moments_born(self.rewrite, place, self.optimizer, [sum(parts)])
+            if self.optimizer.temporaries:
+                self.rewrite.passes(place, self.optimizer.temporaries * FLOAT * sum(parts), kinds.STEP)
+            self.rewrite.dies(single, place)
+
+
+class _Gathers:
+    """The coordinator, led through the recording's calls; its bytes are born and die where it stands."""
+
+    def __init__(self, composed: _Composed) -> None:
+        self._of, self._place, self._is_forward = composed, (0, LEAVING), True
+        self._rewrite: Rewrite = composed.rewrite
+        self._of_path: dict[Path, list[int]] = defaultdict(list)
+        for number, one in enumerate(composed.parameters):
+            self._of_path[path_of(one.name, one.block)[:-1]].append(number)
+        trained = (one for one in composed.parameters if one.is_trained)
+        self._trained = {path_of(one.name, one.block)[:-1] for one in trained}
+        self._is_recomputed = any(name[0] == "checkpoint" for name in composed.recording.kind_names)
+        # then the embedding's output has a gradient too: transformers' enable_input_require_grads
+        self._packed: set[int] = set()
+        # storages, gathered in forward, of weights that bitsandbytes quantised
+        self._held: list[int] = []
+        # of these, those that its autograd nodes hold beyond their release: not as saved tensors, so to the step's end
+        self._by_step: dict[str, list[Segment]] = defaultdict(list)
+        for segment in segments(composed.recording):
+            self._by_step[segment.label.split("/")[0]].append(segment)
+        self._coordinator = Coordinator(self._partitioned(), composed.engine.ranks, composed.engine.buckets, self)
+
+    def _partitioned(self) -> Iterator[Partitioned]:
+        for number, one in enumerate(self._of.parameters):
+            width = 1 if one.is_packed else self._of.width
+            yield Partitioned(number, one.elements, width, self._of.is_persistent(one), not one.is_trained)
+
+    def born(self, nbytes: int, parameter: int | None = None) -> int:
+        number = self._rewrite.born(self._place, nbytes, kinds.GATHERED)
+        if parameter is not None and self._of.parameters[parameter].is_packed and self._is_forward:
+            self._packed.add(number)
+        return number
+
+    def dies(self, number: int) -> None:
+        if number in self._packed and not self._is_recomputed:
+            self._held.append(number)
+        else:
+            self._rewrite.dies(number, self._place)
+
+    def follow(self, number: int, step: Step) -> None:
+        of = self._by_step[str(number)]
+        for micro, backward in enumerate(step.backwards):
+            mine = [segment for segment in of if segment.label.split("/")[1] == str(micro)]
+            self._pass(mine, backward)
+        self._place = (step.start, ENTERING)
+        self._coordinator.drop_all()
+        self._place = (step.stop, LEAVING)
+        for held in self._held:
+            self._rewrite.dies(held, self._place)
+        self._held.clear()
+        self._coordinator.keep()
+
+    def _pass(self, of: Sequence[Segment], backward: Backward) -> None:
+        forward = forward_calls(self._of.recording, [segment for segment in of if segment.phase == "forward"])
+        back = [segment for segment in of if segment.phase == "backward"]
+        self._place = forward[0].place
+        self._coordinator.reset()
+        needs = self._needs({call.path for call in forward})
+        again = forward if self._is_recomputed else with_gradient(forward, self._trained)
+        self._go(forward, needs)
+        self._go(backward_calls(self._of.recording, back, again, backward.arrivals), needs)
+        self._place = (back[-1].stop, LEAVING)
+        self._coordinator.leave()
+
+    def _needs(self, called: Container[Path]) -> dict[Path, list[int]]:
+        """What each module asks for: its own parameters, and those of its parts that it reads itself. So a head whose
+        loss is fused is never called, and an adapted layer reads its adapter's dtype."""
+        needs = defaultdict(list, {path: list(numbers) for path, numbers in self._of_path.items()})
+        for path, numbers in self._of_path.items():
+            if path not in called:
+                needs[path[:-1]] += numbers
+            elif path[-2:-1] == ("lora_A",):
+                needs[path[:-2]] += numbers
+        return needs
+
+    def _go(self, calls: Iterable[Call], needs: Mapping[Path, Sequence[int]]) -> None:
+        for call in calls:
+            self._place, self._is_forward = call.place, call.is_forward
+            say = self._coordinator.fetch if call.is_entry else self._coordinator.release
+            say(call.path, needs.get(call.path, ()), is_forward=call.is_forward)
