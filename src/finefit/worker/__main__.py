@@ -7,7 +7,6 @@ the environment that it reads is set.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -20,6 +19,7 @@ from finefit.errors import BadInput
 
 from .alone import alone_in
 from .events import Events
+from .reason import one_line
 from .stop import EXIT_STOPPED, Stop, Stopped
 
 
@@ -92,21 +92,6 @@ def prepare(orders: dict[str, Any], device: str) -> None:
     # One process uses one card; what runs on the processor must not open one.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     os.environ["CUDA_VISIBLE_DEVICES"] = visible if device == "cuda" else ""
-
-
-def one_line(error: BaseException) -> str:
-    """The reason as a user should read it; the log has the rest."""
-    name = type(error).__name__
-    text = str(error).strip().splitlines()
-    first = text[0] if text else name
-    if name == "OutOfMemoryError":
-        return f"out of memory on the GPU: {first}"
-    if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is not installed; try: pip install 'finefit[train]'"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "no space is left on the disk"
-    ours = type(error).__module__.startswith("finefit.")
-    return first if ours else f"{name}: {first}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import json
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from .rules.paged import paged_state
 from .schedule import schedule_of
 from .shadow import ControlFlow, with_shadow
 from .shorter import shorter_rows
+from .side_by_side import side_by_side
 from .stack import versions
 from .stage import RECORDED_STEPS, RecordedStage
 from .synthetic import padding_tokenizer, rows_of
@@ -48,7 +50,8 @@ SLOW_SECONDS = 15
 def main(orders_path: str, out_path: str) -> None:
     """Reads orders, writes {alike, recordings, takes, data, schedule, shorter, stack, seconds}. Raises `BadInput`.
 
-    Where layers are not alike that are said to be, every layer is rehearsed, and no takes are.
+    Where layers are not alike that are said to be, every layer is rehearsed, and no takes are. What does not need
+    another's answer is rehearsed beside it.
     """
     started = time.perf_counter()
     orders = _at_the_same_width(json.loads(Path(orders_path).read_text()))
@@ -56,12 +59,14 @@ def main(orders_path: str, out_path: str) -> None:
     multi_tensor_for_fake_tensors()
     plain = orders["model"] | {"quantization": _of_some_modules(orders["model"]["quantization"]), "prepare": False}
     alike = are_alike(empty_model(plain, read_config(plain)), orders["rehearsal"]["kinds"])
-    rehearsals = [_rehearse(orders, few) for few in (orders["rehearsal"]["layers"] if alike else [None])]
-    data = rehearsals[0][1] if rehearsals else None
+    few, takes = (orders["rehearsal"]["layers"], orders["rehearsal"]["takes"]) if alike else ([None], [])
+    rehearsals = side_by_side([partial(_told, orders, each) for each in few])
+    taken = side_by_side([partial(_told, _at(orders, *point), each) for each, *point in takes])
+    data = Data(**rehearsals[0]["data"]) if rehearsals and rehearsals[0]["data"] else None
     result = {
         "alike": alike,
-        "recordings": [recording for recording, _ in rehearsals],
-        "takes": [_rehearse(_at(orders, *point), few)[0] for few, *point in orders["rehearsal"]["takes"] if alike],
+        "recordings": [told["recording"] for told in rehearsals],
+        "takes": [told["recording"] for told in taken],
         "data": data.facts if data else None,
         "schedule": data.schedule if data else None,
         "shorter": _shorter(orders, data) if data and alike else [],
@@ -91,12 +96,11 @@ def _shorter(orders: dict[str, Any], data: Data) -> list[list[Any]]:
     takes as long as the first rehearsal did, so there is none where that was slow."""
     if not orders["rehearsal"].get("shorter") or data.seconds > SLOW_SECONDS:
         return []
-    found = []
-    for rows in shorter_rows(data.fullest):
-        told = orders["rehearsal"] | {"rows": rows, "held_out": data.held_out}
-        recording, _ = _rehearse(orders | {"rehearsal": told}, orders["rehearsal"]["layers"][0])
-        found.append([max(len(row["input_ids"]) for row in rows), recording])
-    return found
+    few, shorter = orders["rehearsal"]["layers"][0], list(shorter_rows(data.fullest))
+    told = [orders["rehearsal"] | {"rows": rows, "held_out": data.held_out} for rows in shorter]
+    rehearsals = side_by_side([partial(_told, orders | {"rehearsal": each}, few) for each in told])
+    lengths = [max(len(row["input_ids"]) for row in rows) for rows in shorter]
+    return [[length, told["recording"]] for length, told in zip(lengths, rehearsals, strict=True)]
 
 
 def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +134,12 @@ class Data:
     held_out: list[Row]
     seconds: float
     # that the rehearsal took
+
+
+def _told(orders: dict[str, Any], few: list[Any] | None) -> dict[str, Any]:
+    """A rehearsal in words that JSON has."""
+    recording, data = _rehearse(orders, few)
+    return {"recording": recording, "data": data and asdict(data)}
 
 
 def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, Any], Data | None]:
