@@ -1,0 +1,274 @@
+"""torch's FSDP2: every parameter is divided among the ranks, and gathered with its unit, a layer.
+
+    torch 2.13       distributed/fsdp/_fully_shard/_fsdp_param_group.py
+        unshard             a flat all-gather output, from shards in the dtype of computing
+        wait_for_unshard    parameters are copied out of it; in forward it lives until the next unit's copy-out
+        _backward_prefetch  the next unit's gather begins while one runs
+        post_backward, foreach_reduce   a reduce-scatter input of the unit, its output, and that in the shards' dtype;
+                            the input lives until the next unit's
+    accelerate 1.15  utils/fsdp_utils.py: fsdp2_prepare_model: trained parameters become float32, but not beside 4-bit
+                     ones; units: the embedding, each layer, and the last norm with the head, which stay after forward;
+                     under PEFT the norm is found nowhere and belongs to the model itself
+    trl 1.16         the fused loss under PEFT reads the head's weight itself: it is gathered whole, from forward on
+
+Held against real runs of 2 and 4 processes. Does not know: rows that do not divide by the ranks (shards are padded by
+whole rows), streams, what loading takes on the way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from finefit.catalog.optimizers import Optimizer, state_bytes
+from finefit.nouns.engine import FSDP2
+from finefit.nouns.recording import Recording
+from finefit.tape.peaks import Kind, Segment, segments
+from finefit.tape.rewrite import ENTERING, LEAVING, Place
+
+from . import states as kinds
+from .parameters import Backward, Parameter, Step, parameters_of, steps_of
+from .states import FLOAT, Rank, end_of_load, without_optimizer
+
+INPUT: Kind = ("bucket", "backward", "", "reduce_scatter")
+SHARDS: Kind = ("gradient", "backward", "", "shards")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is gathered together."""
+
+    parameters: tuple[Parameter, ...]
+    stays: bool = False
+    # after forward
+
+    @property
+    def is_trained(self) -> bool:
+        return any(one.is_trained for one in self.parameters)
+
+
+@dataclass(frozen=True)
+class Units:
+    own: Unit
+    # of the model itself
+    embedding: Unit
+    layers: tuple[Unit, ...]
+    tail: Unit
+    read: tuple[Parameter, ...]
+    # by the loss itself, in the place of a unit
+
+
+def compose(recording: Recording, engine: FSDP2, optimizer: Optimizer, width: int) -> Rank:
+    """`width`: bytes of one element as it is computed in. All ranks are alike."""
+    return _Composed(recording, engine, optimizer, width).told()
+
+
+class _Composed:
+    def __init__(self, recording: Recording, engine: FSDP2, optimizer: Optimizer, width: int) -> None:
+        self.recording, self.engine, self.optimizer, self.width = recording, engine, optimizer, width
+        self.parameters = parameters_of(recording, width)
+        self.rewrite = without_optimizer(recording)
+        self.shard_width = width if any(one.is_packed for one in self.parameters) else FLOAT
+        # of what is trained
+        self.host: dict[str, int] = defaultdict(int)
+        self.by_step: dict[str, list[Segment]] = defaultdict(list)
+        for segment in segments(recording):
+            self.by_step[segment.label.split("/")[0]].append(segment)
+
+    @cached_property
+    def units(self) -> Units:
+        outside = [one for one in self.parameters if one.block is None]
+        head = [one for one in outside if "lm_head" in one.name]
+        embedding = [one for one in outside if "embed" in one.name or ".wte" in one.name or ".wpe" in one.name]
+        rest = [one for one in outside if one not in head and one not in embedding]
+        layers = tuple(
+            Unit(tuple(one for one in self.parameters if one.block == block)) for block in range(self.recording.blocks)
+        )
+        has_adapter = any(name[0] == "adapter" for name in self.recording.kind_names)
+        if has_adapter:
+            return Units(Unit(tuple(rest), stays=True), Unit(tuple(embedding)), layers, Unit(()), tuple(head))
+        if not head:  # tied: one unit
+            tail = Unit((*embedding, *rest), stays=True)
+            return Units(Unit((), stays=True), Unit(()), layers, tail, ())
+        return Units(Unit((), stays=True), Unit(tuple(embedding)), layers, Unit((*rest, *head), stays=True), ())
+
+    def shard(self, parameter: Parameter) -> int:
+        return -(-parameter.elements // self.engine.ranks)
+
+    def gathered_bytes(self, parameters: Iterable[Parameter]) -> int:
+        return sum(self.shard(one) * self.engine.ranks * (1 if one.is_packed else self.width) for one in parameters)
+
+    def trained(self, unit: Unit) -> int:
+        """Elements of its shards."""
+        return sum(self.shard(one) for one in unit.parameters if one.is_trained)
+
+    def told(self) -> Rank:
+        self._states()
+        for number, step in enumerate(steps_of(self.recording, self.parameters)):
+            sums: list[int] = []
+            for micro, backward in enumerate(step.backwards):
+                of = [each for each in self.by_step[str(number)] if each.label.split("/")[1] == str(micro)]
+                sums += _Pass(self, of, backward, is_first=micro == 0).told()
+            self._step(step, sums, is_first=number == 0)
+        return Rank(self.rewrite.told(), dict(self.host))
+
+    def _states(self) -> None:
+        place = end_of_load(self.recording)
+        self.rewrite.drop(one.storage for one in self.parameters)
+        for one in self.parameters:
+            wide = self.shard_width if one.is_trained else 1 if one.is_packed else self.width
+            self.hold(place, wide * self.shard(one), kinds.MASTER if one.is_trained else kinds.WEIGHTS, "weights")
+
+    def hold(self, place: Place, nbytes: int, kind: Kind, what: str) -> int | None:
+        """On the device, or in the host's memory."""
+        if not self.engine.offload:
+            return self.rewrite.born(place, nbytes, kind)
+        self.host[what] += nbytes
+        return None
+
+    def _step(self, step: Step, gradients: Sequence[int], *, is_first: bool) -> None:
+        place: Place = (step.start, ENTERING)
+        shards = [self.shard(one) for one in self.parameters if one.is_trained]
+        if is_first:
+            for nbytes in (size * self.shard_width // FLOAT for n in shards for size in state_bytes(self.optimizer, n)):
+                self.hold(place, nbytes, kinds.MOMENTS, "optimizer state")
+        if self.optimizer.temporaries and not self.engine.offload:
+            self.rewrite.passes(place, self.optimizer.temporaries * self.shard_width * sum(shards), kinds.STEP)
+        for number in gradients:
+            self.rewrite.dies(number, (step.stop, ENTERING))
+
+
+class _Pass:
+    """One micro-batch, forward and backward."""
+
+    def __init__(self, composed: _Composed, of: Sequence[Segment], backward: Backward, *, is_first: bool) -> None:
+        self._of, self._rewrite, self._units = composed, composed.rewrite, composed.units
+        self._forward = [segment for segment in of if segment.phase == "forward" and not _is(segment, "batch")]
+        self._back = [segment for segment in of if segment.phase == "backward"]
+        self._is_first = is_first
+        self._flat: int | None = None
+        # of the unit that was gathered last in forward
+        self._input: int | None = None
+        # of the reduction before
+        self._sums: list[int] = []
+        self._there: dict[int, int] = {}
+        # layers that stay gathered after forward
+        self._gradients: dict[int, list[int]] = defaultdict(list)
+        for arrival in backward.arrivals:
+            self._gradients[arrival.parameter.storage].append(arrival.storage)
+
+    def told(self) -> list[int]:
+        """The gradients' shards, which the step needs."""
+        left = self._forwards()
+        self._backwards(left)
+        return self._sums
+
+    def _forwards(self) -> dict[int, int]:
+        """What stays gathered: by the unit's place, 0 the model's own, 1 the tail, 2 what the loss reads."""
+        start: Place = (self._forward[0].start, ENTERING)
+        loss = next(segment for segment in self._forward if _is(segment, "loss"))
+        left = {0: self._gathered(self._units.own, start)}
+        if not self._units.embedding.parameters:  # it is in the tail
+            left[1] = self._gathered(self._units.tail, start)
+        self._drop([self._gathered(self._units.embedding, start)], (_first_layer(self._forward), LEAVING))
+        for block, unit in enumerate(self._units.layers):
+            segment = next(each for each in self._forward if each.label.endswith(f"/forward/{block}"))
+            out = self._gathered(unit, (segment.start, ENTERING))
+            if self._of.engine.reshard_after_forward:
+                self._drop([out], (segment.stop, LEAVING))
+            elif out is not None:
+                self._there[block] = out
+        if self._units.embedding.parameters:
+            left[1] = self._gathered(self._units.tail, (loss.start, ENTERING))
+        if self._units.read:
+            nbytes = self._of.gathered_bytes(self._units.read)
+            left[2] = self._rewrite.born((loss.start, ENTERING), nbytes, kinds.GATHERED)
+        self._drop([self._flat], (loss.stop, LEAVING))
+        self._flat = None
+        return {place: number for place, number in left.items() if number is not None}
+
+    def _gathered(self, unit: Unit, place: Place) -> int | None:
+        """The parameters of a unit; the flat output that they are copied from outlives the copying."""
+        nbytes = self._of.gathered_bytes(unit.parameters)
+        if not nbytes:
+            return None
+        flat = self._gather(unit, place)
+        out = self._rewrite.born(place, nbytes, kinds.GATHERED)
+        self._drop([self._flat], place)
+        self._flat = flat
+        return out
+
+    def _gather(self, unit: Unit, place: Place) -> int:
+        cast = self._of.trained(unit) * self._of.width if self._of.shard_width != self._of.width else 0
+        flat = self._rewrite.born(place, self._of.gathered_bytes(unit.parameters), kinds.GATHERED)
+        if cast:
+            self._rewrite.passes(place, cast, kinds.GATHERED)
+        return flat
+
+    def _drop(self, numbers: Iterable[int | None], place: Place) -> None:
+        for number in numbers:
+            if number is not None:
+                self._rewrite.dies(number, place)
+
+    def _backwards(self, left: dict[int, int]) -> None:
+        layers = len(self._units.layers)
+        stop: Place = (self._back[-1].stop, LEAVING)
+        flat = self._ahead(layers - 1, (self._back[0].start, ENTERING))
+        tail: Place = (self._layer(layers - 1).start, LEAVING)
+        self._drop([left.get(1)], tail)
+        self._reduced(self._units.tail, tail)
+        for block in reversed(range(layers)):
+            segment, unit = self._layer(block), self._units.layers[block]
+            start: Place = (segment.start, ENTERING)
+            out = self._there.pop(block, None)
+            if out is None:
+                out = self._rewrite.born(start, self._of.gathered_bytes(unit.parameters), kinds.GATHERED)
+            self._drop([flat], start)
+            flat = self._ahead(block - 1, start)
+            end: Place = (self._layer(block - 1).start, LEAVING) if block else (segment.stop, LEAVING)
+            self._drop([out], end)
+            self._reduced(unit, end)
+        if self._units.embedding.is_trained:
+            out = self._rewrite.born(stop, self._of.gathered_bytes(self._units.embedding.parameters), kinds.GATHERED)
+            self._drop([flat, out], stop)
+            self._reduced(self._units.embedding, stop)
+        else:
+            self._drop([flat], stop)
+        self._drop([left.get(0), left.get(2), self._input], stop)
+
+    def _ahead(self, block: int, place: Place) -> int | None:
+        """The next unit of backward: a layer, or the embedding, which is gathered for nothing where it is frozen."""
+        unit = self._units.layers[block] if block >= 0 else self._units.embedding
+        return self._gather(unit, place) if unit.parameters and block not in self._there else None
+
+    def _layer(self, block: int) -> Segment:
+        return next(segment for segment in self._back if segment.label.endswith(f"/backward/{block}"))
+
+    def _reduced(self, unit: Unit, place: Place) -> None:
+        """Gradients become shards, which are added to those of earlier micro-batches."""
+        elements = self._of.trained(unit)
+        if not elements:
+            return
+        self._drop([self._input], place)
+        self._input = self._rewrite.born(place, self._of.width * elements * self._of.engine.ranks, INPUT)
+        for one in unit.parameters:
+            self._drop(self._gradients.pop(one.storage, ()), place)
+        output = self._rewrite.born(place, self._of.width * elements, SHARDS)
+        shards = output
+        if self._of.shard_width != self._of.width:
+            shards = self._rewrite.born(place, self._of.shard_width * elements, SHARDS)
+            self._rewrite.dies(output, place)
+        if self._is_first and not self._of.engine.offload:
+            self._sums.append(shards)
+        else:  # added, or copied to the host
+            self._rewrite.dies(shards, place)
+
+
+def _is(segment: Segment, name: str) -> bool:
+    return segment.label.split("/")[2] == name
+
+
+def _first_layer(of: Sequence[Segment]) -> int:
+    return next(segment.start for segment in of if segment.label.endswith("/forward/0"))
