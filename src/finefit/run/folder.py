@@ -11,10 +11,10 @@ import os
 import re
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter
 
 from finefit.errors import BadInput, Problem
@@ -22,8 +22,6 @@ from finefit.nouns.plan import Plan
 
 RUNS = Path("runs")
 """Where runs lie that no job puts elsewhere."""
-
-_PLAN = TypeAdapter(Plan)
 
 
 @dataclass(frozen=True)
@@ -113,11 +111,19 @@ def newest_of(job_name: str) -> RunFolder:
     return runs[-1]
 
 
+@cache
+def _plans() -> TypeAdapter[Plan]:
+    """Built when one is read or written: it takes ten milliseconds, and an estimate has no plan."""
+    return TypeAdapter(Plan)
+
+
 def read_plan(run: RunFolder) -> Plan:
-    return _PLAN.validate_json(run.plan.read_bytes())
+    return _plans().validate_json(run.plan.read_bytes())
 
 
 def read_job(run: RunFolder) -> dict[str, Any]:
+    import yaml
+
     job: dict[str, Any] = yaml.safe_load(run.job.read_text())
     return job
 
@@ -151,12 +157,14 @@ def _made(plan: Plan, path: Path) -> RunFolder:
 def _fill(run: RunFolder, plan: Plan) -> None:
     run.orders.parent.mkdir(parents=True)
     run.job.write_text(_job_yaml(plan))
-    run.plan.write_bytes(_PLAN.dump_json(plan, indent=1))
+    run.plan.write_bytes(_plans().dump_json(plan, indent=1))
     _write_json(run.orders, _orders(plan))
 
 
 def _job_yaml(plan: Plan) -> str:
     """What the user wishes; where the run lies is not repeated, so that the same job can be run again."""
+    import yaml
+
     wishes = {key: value for key, value in asdict(replace(plan.job, output_dir=None)).items() if value is not None}
     targets = wishes["lora_target_modules"]
     wishes["lora_target_modules"] = targets if isinstance(targets, str) else list(targets)

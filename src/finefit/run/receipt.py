@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ from finefit.tape.peaks import phase_peaks
 from .events import Event, kept_steps, read_events
 from .folder import RunFolder, open_run, read_plan
 
-_RECEIPT = TypeAdapter(Receipt)
-
 
 def write(run: RunFolder) -> Receipt:
     """Computes the receipt of a run that is done, and leaves it in its folder."""
@@ -35,6 +34,11 @@ def write(run: RunFolder) -> Receipt:
     partial.write_text(json.dumps(to_json(receipt), indent=1))
     partial.rename(run.receipt)
     return receipt
+
+
+@cache
+def _receipts() -> TypeAdapter[Receipt]:
+    return TypeAdapter(Receipt)
 
 
 def read(path: Path) -> Receipt:
@@ -82,14 +86,14 @@ def receipt_of(
 
 def to_json(receipt: Receipt) -> dict[str, Any]:
     """With each gap beside its two numbers."""
-    values: dict[str, Any] = _RECEIPT.dump_python(receipt, mode="json")
+    values: dict[str, Any] = _receipts().dump_python(receipt, mode="json")
     for gap, written in zip((*receipt.phases, receipt.peak), (*values["phases"], values["peak"]), strict=True):
         written["gap_percent"] = gap.gap_percent
     return values
 
 
 def from_json(values: Mapping[str, Any]) -> Receipt:
-    return _RECEIPT.validate_python(values)
+    return _receipts().validate_python(values)
 
 
 def _measured(events: Sequence[Event], recording: Recording | None) -> tuple[str, dict[str, int]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,7 +59,9 @@ def downloaded_config(repo: str) -> Path:
 
 def _knock() -> None:
     """Fails at once where the hub cannot be reached. Behind a proxy only the proxy could tell."""
-    if urllib.request.getproxies().get("https"):
+    from urllib.request import getproxies
+
+    if getproxies().get("https"):
         return
     address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     port = address.port or (80 if address.scheme == "http" else 443)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from finefit.units import MIB, human_bytes
 
-from .blocks import Block, Pool
+from .blocks import ADDRESS_BITS, Block, Pool
 from .segments import LARGE_BUFFER, SMALL_BUFFER, SMALL_SIZE, Device, Pages, WholeSegments, segment_size
 
 MIN_BLOCK = 512
@@ -114,11 +114,12 @@ class Allocator:
         place = pool.from_size(size)
         if place == len(pool.keys):
             return None
-        block = _tightest(pool, place) if self._expandable else pool.blocks[pool.keys[place]]
-        if block.size >= (self._oversize if size < self._oversize else size + MAX_NON_SPLIT_ROUNDING):
+        if self._expandable:
+            place = _tightest(pool, place)
+        found, oversize = pool.keys[place] >> ADDRESS_BITS, self._oversize
+        if found >= (oversize if size < oversize else size + MAX_NON_SPLIT_ROUNDING):
             return None
-        pool.forget(block)
-        return block
+        return pool.take(place)
 
     def _fresh(self, pool: Pool, size: int) -> Block:
         """Memory from the device; where it is full, at the second or third attempt [malloc, alloc_block]."""
@@ -153,15 +154,15 @@ class Allocator:
         return released >= size
 
 
-def _tightest(pool: Pool, place: int) -> Block:
+def _tightest(pool: Pool, place: int) -> int:
     """For best fit, a block before a hole counts as large as it can grow: so look on, as long as that gets less."""
-    block = pool.blocks[pool.keys[place]]
+    room = _room(pool.blocks[pool.keys[place]])
     for larger_place in range(place + 1, len(pool.keys)):
-        larger = pool.blocks[pool.keys[larger_place]]
-        if _room(larger) >= _room(block):
+        larger = _room(pool.blocks[pool.keys[larger_place]])
+        if larger >= room:
             break
-        block = larger
-    return block
+        place, room = larger_place, larger
+    return place
 
 
 def _room(block: Block) -> int:

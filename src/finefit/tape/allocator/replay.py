@@ -47,23 +47,21 @@ def replay(
     granted = [0] * len(nbytes)
     peak, peak_position, reserved_at_peak = 0, -1, 0
     for position, event in enumerate(events):
-        if event == EMPTY_CACHE:
-            allocator.empty_cache()
-            continue
-        if not nbytes[abs(event) - 1]:
-            continue  # it lives elsewhere
         if event < 0:
-            allocator.free(blocks.pop(-event))
-            continue
-        try:
-            blocks[event] = allocator.allocate(nbytes[event - 1])
-        except OutOfMemory as full:
-            full.position = position
-            raise
-        granted[event - 1] = blocks[event].size
-        if allocator.peak_allocated_bytes > peak:
-            peak, peak_position = allocator.peak_allocated_bytes, position
-            reserved_at_peak = allocator.reserved_bytes
+            if nbytes[-event - 1]:
+                allocator.free(blocks.pop(-event))
+        elif event == EMPTY_CACHE:
+            allocator.empty_cache()
+        elif nbytes[event - 1]:  # else it lives elsewhere
+            try:
+                block = blocks[event] = allocator.allocate(nbytes[event - 1])
+            except OutOfMemory as full:
+                full.position = position
+                raise
+            granted[event - 1] = block.size
+            if allocator.peak_allocated_bytes > peak:
+                peak, peak_position = allocator.peak_allocated_bytes, position
+                reserved_at_peak = allocator.reserved_bytes
     return Reserved(
         peak, allocator.peak_reserved_bytes, reserved_at_peak, peak_position, allocator.retries, tuple(granted)
     )
