@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from finefit.estimate.rehearsed import ledger_from
+from finefit.errors import BadInput, Problem
+from finefit.estimate.rehearsed import ledger_from, spread
 from finefit.lower.orders import base_orders, job_orders, rehearsal_orders
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
@@ -26,6 +27,7 @@ from finefit.rehearsal.find import at_half, find, rehearse, rows_of
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
+from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.packed import beside_packed, to_run
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
@@ -53,14 +55,20 @@ def estimate(
     method, agreed = beside_packed(method, found)
     machine, notes = _machine_or_reference(gpu)
     knobs, changed = suited(knobs, found)
-    recipe = Recipe(found, method, knobs, machine, loop, trust_remote_code)
+    engine = engine_for(knobs, machine, found)
+    alone, loop = of_one_rank(engine, knobs, loop)
+    recipe = Recipe(found, method, alone, machine, loop, trust_remote_code)
     told = find(recipe, say)
+    rank, half = spread(told.recording, engine, knobs, alone, machine), at_half(recipe, told)
+    shorter = None if half is None else spread(half, engine, knobs, alone, machine).recording
     return Estimate(
         model=found,
         method=method,
         knobs=knobs,
         machine=machine,
-        ledger=ledger_from(told.recording, found, knobs, machine, at_half(recipe, told)),
+        ledger=ledger_from(rank.recording, found, knobs, machine, shorter, engine=engine),
+        engine=engine,
+        pinned=rank.host,
         source=told.source,
         stack=told.stack,
         notes=(*notes, *agreed, *changed, *_left_out(found), *told.notes),
@@ -88,6 +96,7 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     job, notes = read_job(job_path, overrides)
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
+    _trains_on_one(machine, choose(job, machine))
     files = {"train": check_rows(job.data)} | ({"eval": check_rows(job.eval_data)} if job.eval_data else {})
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
@@ -115,6 +124,21 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
         notes=(*notes, *agreed, *changed, *more),
         orders=orders,
     )
+
+
+def _trains_on_one(machine: Machine, knobs: Knobs) -> None:
+    """What is estimated already, and not yet trained."""
+    problems = []
+    if machine.count > 1:
+        problems.append(
+            Problem(f"{machine.name} is {machine.count} GPUs", where="gpu", hint=machine.name.split("x")[-1])
+        )
+    for key, is_given in (("zero_stage", knobs.zero_stage is not None), ("fsdp", knobs.fsdp)):
+        if is_given:
+            problems.append(Problem("engines are not trained with yet", where=key, hint="leave it out"))
+    if problems:
+        why = "this version trains on one GPU; `finefit estimate` answers for several"
+        raise BadInput(*(replace(problem, why=why) for problem in problems))
 
 
 def _run_of(path: Path) -> folder.RunFolder:

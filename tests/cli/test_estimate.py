@@ -54,6 +54,12 @@ def test_the_defaults_are_one_sequence_with_every_layer_checkpointed(cli: Cli) -
         ("--mixed-precision fp16", {"mixed_precision": "fp16"}),
         ("--loss full --optim adafactor", {"loss": "full", "optim": "adafactor"}),
         ("--attn-implementation eager --no-deepspeed", {"attn_implementation": "eager"}),
+        ("--gpu 8xA100-80GB --zero-stage 3 --offload all", {"zero_stage": 3, "offload": "all", "fsdp": False}),
+        ("--gpu 8xA100-80GB --fsdp", {"zero_stage": None, "offload": "none", "fsdp": True}),
+        (
+            "--gpu 4xA100-80GB --global-batch-size 16 --batch-size 2",
+            {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
+        ),
     ],
 )
 def test_options_become_knobs(cli: Cli, words: str, knobs: dict[str, Any]) -> None:
@@ -87,14 +93,16 @@ def test_options_become_a_method(cli: Cli, words: str, method: object) -> None:
     [
         ("--method auto --task dpo", ["method auto comes in a later", "task dpo comes in a later"]),
         ("--gpu RTX4091", ["--gpu: unknown GPU", "GeForce RTX 4090"]),
-        ("--gpu 2xRTX4090", ["more come later"]),
+        ("--gpu 0xRTX4090", ["is no GPU"]),
         ("--gpu A100", ["may be any of"]),
         ("--max-lenght 3 --lora-r x", ["did you mean '--max-length'", "--lora-r: 'x' is not a whole number"]),
         ("--learning-rate 1e-4", ["--learning-rate: unknown option"]),
         ("--method full --lora-r 8", ["--lora-r: means nothing here"]),
         ("--gpu cpu --mixed-precision fp16", ["--mixed-precision: fp16 needs a GPU"]),
         ("--global-batch-size 8 --batch-size 3", ["--batch-size: 3 does not divide"]),
-        ("--zero-stage 3", ["zero_stage comes in a later version"]),
+        ("--zero-stage 4 --gpu 2xRTX4090", ["--zero-stage: '4' is not one of 0, 1, 2, 3"]),
+        ("--gpu 2xRTX4090 --global-batch-size 8 --batch-size 8", ["8 on 2 GPUs does not divide"]),
+        ("--gpu 2xRTX4090 --zero-stage 1 --offload all", ["parameters stay in stage 1"]),
         ("--optim adamw", ["unknown optimizer"]),
         ("--gpu cpu --expandable-segments", ["--expandable-segments: means nothing here", "no caching allocator"]),
         ("--batch-size 2 --per-device-train-batch-size 2", ["given twice"]),

@@ -97,8 +97,14 @@ def test_words_for_one_device(word: str, name: str) -> None:
     assert machine_named(word).name == name
 
 
-@pytest.mark.parametrize("word", ["2xRTX4090", "8 x H100-80GB", "0x4090"])
-def test_several_cards_come_later(word: str) -> None:
-    """A count that is not one is refused, and says that it comes."""
-    with pytest.raises(BadInput, match="one GPU; more come later"):
-        machine_named(word)
+@pytest.mark.parametrize(("word", "count"), [("2xRTX4090", 2), ("8 x H100-80GB", 8), ("1x4090", 1)])
+def test_several_cards_are_one_machine(word: str, count: int) -> None:
+    """The same card, so many times."""
+    machine = machine_named(word)
+    assert (machine.count, machine.gpu) == (count, machine_named(word.split("x")[1].strip()).gpu)
+
+
+def test_no_card_at_all_is_refused() -> None:
+    """A count of none is no machine."""
+    with pytest.raises(BadInput, match="is no GPU"):
+        machine_named("0x4090")

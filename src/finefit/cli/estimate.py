@@ -62,7 +62,10 @@ def command(
             show_default=False,
         ),
     ] = None,
-    gpu: Annotated[Text, _option("NAME", "Like RTX4090 or H100-80GB; cpu; auto: this machine. [auto]")] = None,
+    zero_stage: Annotated[Text, _option("0|1|2|3", "DeepSpeed's ZeRO: what GPUs divide among them.")] = None,
+    offload: Annotated[Text, _option("none|optimizer|all", "To the host's memory: with ZeRO or FSDP. [none]")] = None,
+    fsdp: Annotated[bool, typer.Option("--fsdp", help="torch's FSDP2, one unit a layer.")] = False,
+    gpu: Annotated[Text, _option("NAME", "Like RTX4090 or 8xH100-80GB; cpu; auto: this machine. [auto]")] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code of the model's folder.")
     ] = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from finefit.nouns.engine import Engine
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.ledger import Ledger
 from finefit.nouns.machine import Machine
@@ -13,9 +14,12 @@ from finefit.nouns.packed import packed_in
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand
 from finefit.tape.layers import Layers, few_of, kept_of
+from finefit.tape.parallel.compose import on_one_rank
+from finefit.tape.parallel.states import Rank
 
 from .ledger import ledger_of
 from .lengths import Rows
+from .load import WIDTH
 from .reserved import serve
 from .why import Shapes
 
@@ -27,6 +31,12 @@ def whole_recording(answers: Sequence[Mapping[str, Any]], layers: Layers) -> Rec
     return expand(recordings, recorded, layers) if len(recordings) > 1 else recordings[0]
 
 
+def spread(recording: Recording, engine: Engine | None, knobs: Knobs, alone: Knobs, machine: Machine) -> Rank:
+    """One rank's step under an engine; `alone`: the knobs with which it was recorded."""
+    vram_bytes = None if machine.gpu is None else machine.gpu.vram_bytes
+    return on_one_rank(recording, engine, knobs.optim, WIDTH[alone.dtype], vram_bytes)
+
+
 def ledger_from(
     recording: Recording,
     model: Model,
@@ -34,6 +44,7 @@ def ledger_from(
     machine: Machine,
     shorter: Recording | None = None,
     rows: Rows | None = None,
+    engine: Engine | None = None,
 ) -> Ledger:
     """`shorter`: the same step with rows of half the length, where it is known; `rows`: those of the run itself."""
     text = model.config.get("text_config") or model.config
@@ -46,6 +57,7 @@ def ledger_from(
         vocabulary=text.get("vocab_size", model.config.get("vocab_size")),
         weight_dtype=knobs.dtype,
         optim=knobs.optim,
+        engine=engine,
     )
     is_packed = packed_in(model) is not None
     served = None if machine.gpu is None else serve(recording, knobs, machine.gpu, shorter, rows, is_packed=is_packed)

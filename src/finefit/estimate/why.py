@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from finefit.nouns.engine import Engine, divided_by
 from finefit.tape.peaks import Held, Kind
 from finefit.units import human_bytes
 
@@ -20,6 +21,7 @@ class Shapes:
     vocabulary: int | None
     weight_dtype: str
     optim: str
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,24 @@ def _fixed(category: str, held: Held, shapes: Shapes) -> Words | None:
     match category:
         case "weight":
             count = frozen or shapes.parameters
-            return Words("weights", f"{count:,} parameters × {_each(held, count)} bytes ({shapes.weight_dtype})")
+            arithmetic = _arithmetic(category, held, count, shapes)
+            return Words("weights", f"{count:,} parameters × {arithmetic} ({shapes.weight_dtype})")
         case "adapter":
-            return Words("adapters", f"{trained:,} trained parameters × {_each(held, trained)} bytes")
+            return Words("adapters", f"{trained:,} trained parameters × {_arithmetic(category, held, trained, shapes)}")
         case "gradient":
-            return Words("gradients", f"{trained:,} trained parameters × {_each(held, trained)} bytes")
-        case "optimizer":
             return Words(
-                "optimizer state",
-                f"{shapes.optim}: {_each(held, trained)} bytes for each of {trained:,} parameters",
+                "gradients", f"{trained:,} trained parameters × {_arithmetic(category, held, trained, shapes)}"
             )
+        case "optimizer":
+            arithmetic = _arithmetic(category, held, trained, shapes)
+            return Words("optimizer state", f"{shapes.optim}: {trained:,} parameters × {arithmetic}")
+        case "master":
+            arithmetic = _arithmetic(category, held, trained, shapes)
+            return Words("float32 weights", f"{trained:,} trained parameters × {arithmetic}, which the optimizer steps")
+        case "gathered":
+            return Words("gathered parameters", "whole on every GPU while modules need them, and what comes next")
+        case "bucket":
+            return Words("communication buckets", "gradients on their way to the other GPUs")
         case "checkpoint":
             return Words("checkpointed layer inputs", _layer_inputs(held, shapes))
         case "batch":
@@ -104,8 +114,16 @@ def _role(module: str) -> str:
     return module.rsplit(".", 1)[-1].removeprefix("base_model").removeprefix("model")
 
 
-def _each(held: Held, count: int) -> str:
-    return f"{held.nbytes / count:.3g}" if count else "0"
+def _arithmetic(category: str, held: Held, count: int, shapes: Shapes) -> str:
+    """Bytes of each, and among how many GPUs they are divided."""
+    engine = shapes.engine
+    if engine is None or engine.ranks == 1 or category not in divided_by(engine):
+        return f"{_each(held.nbytes, count)} bytes"
+    return f"{_each(held.nbytes * engine.ranks, count)} bytes / {engine.ranks} GPUs"
+
+
+def _each(nbytes: int, count: int) -> str:
+    return f"{nbytes / count:.3g}" if count else "0"
 
 
 def _many(held: Held) -> str:

@@ -6,7 +6,7 @@ All sizes are DeepSpeed's own words (`zero_optimization`), in elements.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 ZeroStage = Literal[0, 1, 2, 3]
 Offload = Literal["none", "optimizer", "all"]
@@ -53,3 +53,34 @@ class FSDP2:
 
 
 Engine = DDP | DeepSpeed | FSDP2
+
+
+def divided_by(engine: Engine | None) -> frozenset[str]:
+    """What of a training step each rank holds a part of: `master` is the float32 copy of what is trained."""
+    match engine:
+        case FSDP2():
+            return frozenset(("weight", "adapter", "gradient", "optimizer", "master"))
+        case DeepSpeed(stage=stage):
+            by_stage = (1, ("optimizer", "master")), (2, ("gradient",)), (3, ("weight", "adapter"))
+            return frozenset(name for first, names in by_stage if stage >= first for name in names)
+        case DDP() | None:
+            return frozenset()
+        case _:
+            assert_never(engine)
+
+
+def words_of(engine: Engine) -> str:
+    match engine:
+        case DDP():
+            return f"DDP on {_gpus(engine.ranks)}"
+        case DeepSpeed():
+            away = {"none": "", "optimizer": ", optimizer offloaded", "all": ", optimizer and parameters offloaded"}
+            return f"DeepSpeed ZeRO {engine.stage} on {_gpus(engine.ranks)}{away[engine.offload]}"
+        case FSDP2():
+            return f"FSDP2 on {_gpus(engine.ranks)}{', offloaded' if engine.offload else ''}"
+        case _:
+            assert_never(engine)
+
+
+def _gpus(ranks: int) -> str:
+    return "one GPU" if ranks == 1 else f"{ranks} GPUs"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from .engine import Engine
 from .knobs import Knobs
 from .ledger import Ledger
 from .machine import Gpu, Machine
@@ -31,6 +32,10 @@ class Estimate:
     notes: tuple[str, ...]
     seconds: float
     # how long the estimate itself took
+    engine: Engine | None = None
+    # None: one GPU, and none; the ledger is that of the rank that takes most
+    pinned: Mapping[str, int] = field(default_factory=dict)
+    # what an engine offloads: bytes of each rank in the host's memory
 
     @property
     def verdict(self) -> Verdict | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .engine import Offload, ZeroStage
 from .knobs import Attention, Checkpointing, Dtype, Loss, MixedPrecision
 
 MethodName = Literal["full", "lora", "qlora4", "qlora8"]
@@ -65,6 +66,9 @@ class Job:
     loss: Loss | None = None
     use_liger_kernel: bool = False
     expandable_segments: bool | None = None
+    zero_stage: ZeroStage | None = None
+    offload: Offload | None = None
+    fsdp: bool = False
 
     # the run
     logging_steps: int = 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .engine import Offload, ZeroStage
+
 Dtype = Literal["bfloat16", "float16", "float32"]
 MixedPrecision = Literal["no", "bf16", "fp16"]
 Attention = Literal["eager", "sdpa", "flash_attention_2"]
@@ -33,3 +35,9 @@ class Knobs:
     # Liger's kernels for the rotary embedding, the norms and the MLP of every layer
     expandable_segments: bool = False
     # of CUDA's caching allocator: one segment that grows page by page, in the place of many; torch's default is off
+    zero_stage: ZeroStage | None = None
+    # DeepSpeed's; None: without DeepSpeed
+    offload: Offload = "none"
+    # to the host's memory, by DeepSpeed or FSDP2
+    fsdp: bool = False
+    # torch's FSDP2

@@ -19,12 +19,12 @@ USUAL_MICRO_BATCH = 8
 
 
 def choose(job: Job, machine: Machine) -> Knobs:
-    micro_batch = _micro_batch(job)
+    micro_batch = _micro_batch(job, machine)
     dtype, mixed_precision = _precision(job, machine)
     return Knobs(
         max_length=job.max_length or 0,  # known when the rows are tokenised
         per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=job.global_batch_size // micro_batch,
+        gradient_accumulation_steps=max(1, job.global_batch_size // (micro_batch * machine.count)),
         gradient_checkpointing=_checkpointing(job, machine),
         dtype=dtype,
         mixed_precision=mixed_precision,
@@ -33,6 +33,9 @@ def choose(job: Job, machine: Machine) -> Knobs:
         loss=job.loss or "fused",
         use_liger_kernel=job.use_liger_kernel,
         expandable_segments=bool(job.expandable_segments),
+        zero_stage=job.zero_stage,
+        offload=job.offload or "none",
+        fsdp=job.fsdp,
     )
 
 
@@ -44,14 +47,14 @@ def suited(knobs: Knobs, model: Model) -> tuple[Knobs, tuple[str, ...]]:
     return replace(knobs, attn_implementation="eager"), (f"{kind} has no sdpa in transformers: attention is eager",)
 
 
-def _micro_batch(job: Job) -> int:
-    """Micro-batch × accumulation is the global batch, whatever is pinned."""
+def _micro_batch(job: Job, machine: Machine) -> int:
+    """Micro-batch × accumulation × GPUs is the global batch, whatever is pinned."""
     if job.per_device_train_batch_size is not None:
         return job.per_device_train_batch_size
+    each = max(1, job.global_batch_size // machine.count)
     if job.gradient_accumulation_steps is not None:
-        return job.global_batch_size // job.gradient_accumulation_steps
-    sizes = range(1, min(job.global_batch_size, USUAL_MICRO_BATCH) + 1)
-    return max(size for size in sizes if job.global_batch_size % size == 0)
+        return max(1, each // job.gradient_accumulation_steps)
+    return max(size for size in range(1, min(each, USUAL_MICRO_BATCH) + 1) if each % size == 0)
 
 
 def _checkpointing(job: Job, machine: Machine) -> Checkpointing:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any, assert_never
 
+from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.nouns.range import Range
@@ -56,10 +57,11 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
                 {"what": line.what, "bytes": line.nbytes, "phase": line.phase, "why": line.why} for line in ledger.lines
             ],
         },
-        "host": {"ram_bytes": None, "disk_bytes": None},
+        "host": {"ram_bytes": None, "disk_bytes": None, "pinned_bytes_per_rank": sum(estimate.pinned.values())},
         "speed": {"tokens_per_second": None, "step_seconds": None, "low": None, "high": None},
         "verdict": estimate.verdict,
-        "gpu": {"name": estimate.machine.name, "memory_bytes": _memory(estimate)},
+        "gpu": {"name": estimate.machine.name, "count": estimate.machine.count, "memory_bytes": _memory(estimate)},
+        "engine": None if estimate.engine is None else {"name": words_of(estimate.engine), **vars(estimate.engine)},
         "stack": estimate.stack,
         "source": estimate.source,
         "seconds": estimate.seconds,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.plan import Plan
@@ -65,12 +66,19 @@ def show_estimate(estimate: Estimate) -> None:
                 "recomputed": checkpointing_words(knobs.gradient_checkpointing),
                 "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
                 "kernels": kernel_words(knobs),
+                **({} if estimate.engine is None else {"engine": _engine(estimate)}),
                 "enough": _smallest(ledger),
                 "computed by": f"{estimate.source}, {human_seconds(estimate.seconds)}; {_versions(estimate.stack)}",
             }
         )
     )
     _notes(console, [*estimate.notes, *NOT_MODELLED])
+
+
+def _engine(estimate: Estimate) -> str:
+    assert estimate.engine is not None
+    pinned = ", ".join(f"{what} {human_bytes(nbytes)}" for what, nbytes in estimate.pinned.items())
+    return words_of(estimate.engine) + (f"; in the host's memory, of each rank: {pinned}" if pinned else "")
 
 
 def show_plan(plan: Plan, console: Console) -> None:

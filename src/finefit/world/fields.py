@@ -98,6 +98,8 @@ def _prepared(entry: Entry, hint: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = value.strip()
+    if value.isdigit() and int(value) in _literals(hint):
+        return int(value)
     if entry.key in PATHS and value:
         return _absolute(value, entry.base)
     if entry.key == "model" and value:
@@ -157,9 +159,13 @@ def _wrong_modules(entry: Entry, value: str | tuple[str, ...]) -> Problem | None
 
 def _words(hint: Any) -> list[str]:
     """The words that a hint allows literally."""
+    return [str(word) for word in _literals(hint)]
+
+
+def _literals(hint: Any) -> list[Any]:
     if get_origin(hint) is Literal:
-        return [str(word) for word in get_args(hint)]
-    return [word for part in get_args(hint) for word in _words(part)]
+        return list(get_args(hint))
+    return [value for part in get_args(hint) for value in _literals(part)]
 
 
 def _expected(hint: Any) -> str:

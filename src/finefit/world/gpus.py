@@ -30,16 +30,9 @@ def machine_named(text: str) -> Machine:
     several = SEVERAL.fullmatch(text.strip())
     if several is None:
         return Machine(gpu_named(text))
-    gpu = gpu_named(several[2])
-    if int(several[1]) != 1:
-        raise BadInput(
-            Problem(
-                f"'{text}' is {several[1]} GPUs",
-                why="this version plans for one GPU; more come later",
-                hint=several[2],
-            )
-        )
-    return Machine(gpu)
+    if int(several[1]) < 1:
+        raise BadInput(Problem(f"'{text}' is no GPU", hint=several[2]))
+    return Machine(gpu_named(several[2]), int(several[1]))
 
 
 def gpu_here() -> Gpu | None:

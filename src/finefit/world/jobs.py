@@ -14,6 +14,7 @@ from finefit.nouns.job import Job
 
 from .entries import Entry, from_file, from_options
 from .fields import KEYS, REQUIRED, checked
+from .gpus import machine_named
 from .rules import GLOBAL, MICRO, STEPS, broken_rules
 from .spellings import Spelled, spelled
 
@@ -70,4 +71,12 @@ def _multiplied(values: dict[str, Any], entries: Mapping[str, Entry]) -> dict[st
     micro, steps = values.get(MICRO), values.get(STEPS)
     if GLOBAL in entries or micro is None or steps is None:
         return values
-    return values | {GLOBAL: micro * steps}
+    return values | {GLOBAL: micro * steps * _gpus(values.get("gpu"))}
+
+
+def _gpus(name: str | None) -> int:
+    """A wrong name is told elsewhere."""
+    try:
+        return machine_named(name).count if name else 1
+    except BadInput:
+        return 1

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
-from finefit.nouns.machine import Machine
 
+from . import engine_rules
 from .entries import Entry
+from .given import Given, Rule
 from .gpus import machine_named
 
 MICRO, STEPS, GLOBAL = "per_device_train_batch_size", "gradient_accumulation_steps", "global_batch_size"
 
 FLASH_ATTENTION_SINCE = (8, 0)
 """Compute capability that FlashAttention 2 needs (its README: Ampere or newer)."""
-
-
-@dataclass(frozen=True)
-class Given:
-    """A job whose values are each right, and where they were given."""
-
-    job: Job
-    entries: Mapping[str, Entry]
-    wrong: frozenset[str]
-    # keys whose own value is wrong: a rule that needs one of them says nothing
-    machine: Machine | None
-    # None: the name of the GPU is wrong
-
-    def where(self, *keys: str) -> str:
-        """Where the first of these keys stands that the user gave."""
-        return next((self.entries[key].where for key in keys if key in self.entries), keys[0])
-
-    def has(self, *keys: str) -> bool:
-        return all(key in self.entries and key not in self.wrong for key in keys)
-
-
-Rule = Callable[[Given], Iterator[Problem]]
 
 
 def broken_rules(job: Job, entries: Mapping[str, Entry], wrong: frozenset[str]) -> list[Problem]:
@@ -69,21 +47,27 @@ def keys_suit_the_method(given: Given) -> Iterator[Problem]:
 
 
 def batches_multiply(given: Given) -> Iterator[Problem]:
-    """On one GPU, micro-batch × accumulation is the global batch, exactly."""
-    job = given.job
+    """Micro-batch × accumulation × GPUs is the global batch, exactly."""
+    job, ranks = given.job, given.machine.count if given.machine else 1
     if GLOBAL in given.wrong:
         return
     wished = f"{GLOBAL} is {job.global_batch_size}" + ("" if GLOBAL in given.entries else " unless it is given")
+    gpus = f" on {ranks} GPUs" if ranks > 1 else ""
     hint = "make them multiply to the global batch; or give the two alone, and it is their product"
     if given.has(MICRO, STEPS):
-        product = (job.per_device_train_batch_size or 0) * (job.gradient_accumulation_steps or 0)
+        product = (job.per_device_train_batch_size or 0) * (job.gradient_accumulation_steps or 0) * ranks
         if product != job.global_batch_size:
-            what = f"{job.per_device_train_batch_size} × {job.gradient_accumulation_steps} sequences are {product}"
+            what = (
+                f"{job.per_device_train_batch_size} × {job.gradient_accumulation_steps} sequences{gpus} are {product}"
+            )
             yield Problem(what, where=given.where(MICRO), why=wished, hint=hint)
         return
     for key, value in ((MICRO, job.per_device_train_batch_size), (STEPS, job.gradient_accumulation_steps)):
-        if given.has(key) and value is not None and job.global_batch_size % value:
-            yield Problem(f"{value} does not divide the global batch", where=given.where(key), why=wished, hint=hint)
+        if given.has(key) and value is not None and job.global_batch_size % (value * ranks):
+            yield Problem(f"{value}{gpus} does not divide the global batch", given.where(key), wished, hint)
+            return
+    if job.global_batch_size % ranks:
+        yield Problem(f"{ranks} GPUs do not divide the global batch", given.where(GLOBAL, "gpu"), wished, hint)
 
 
 def half_precision_needs_a_gpu(given: Given) -> Iterator[Problem]:
@@ -181,4 +165,5 @@ RULES: tuple[Rule, ...] = (
     ligers_loss_comes_with_its_kernels,
     scaled_gradients_need_float32,
     evaluation_needs_rows,
+    *engine_rules.RULES,
 )

@@ -92,9 +92,6 @@ FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpoint
 LATER_KEYS = frozenset(
     [
         "packing",
-        "fsdp",
-        "zero_stage",
-        "offload",
         "deepspeed",
         "image_size",
         "num_gpus",

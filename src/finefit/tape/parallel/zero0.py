@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from finefit.catalog.optimizers import Optimizer
-from finefit.nouns.engine import DeepSpeed
 from finefit.nouns.recording import Recording
 from finefit.tape.rewrite import ENTERING, LEAVING, Place, Rewrite
 
@@ -21,7 +20,7 @@ FLATTENED = 500_000_000
 """Elements that are averaged at a time."""
 
 
-def compose(recording: Recording, engine: DeepSpeed, optimizer: Optimizer, width: int) -> Rank:
+def compose(recording: Recording, optimizer: Optimizer, width: int) -> Rank:
     """`width`: bytes of one element of the weights."""
     parameters = parameters_of(recording, width)
     trained = [one for one in parameters if one.is_trained]

@@ -1,7 +1,8 @@
 """DeepSpeed's ZeRO 1 and 2: gradients are averaged in buckets, and each rank steps its part of the flat parameters.
 
     deepspeed 0.19  runtime/zero/stage_1_and_2.py
-        __init__                                          flat parameters (bit16_groups_flat), a float32 copy of a part
+        __init__                                          flat parameters (bit16_groups_flat), a float32 copy of a part;
+                                                          a group is flattened on the GPU where there is room for both
         reduce_independent_p_g_buckets_and_remove_grads   a gradient that fits becomes a view of the bucket
         setup_buckets, _release_ipg_buffers               the bucket lives for one backward pass; twice where overlapped
         allreduce_bucket, flatten                         a flat copy of a bucket that is of several owners
@@ -30,13 +31,23 @@ from .parameters import Arrival, Backward, Parameter, Step, groups_of, parameter
 from .states import DOUBLE, FLOAT, Rank, end_of_load, moments_born, without_optimizer
 
 
-def compose(recording: Recording, engine: DeepSpeed, optimizer: Optimizer, width: int, rank: int | None = None) -> Rank:
-    """`width`: bytes of one element of the weights; `rank`: None is the one that keeps most."""
+def compose(
+    recording: Recording,
+    engine: DeepSpeed,
+    optimizer: Optimizer,
+    width: int,
+    rank: int | None = None,
+    vram_bytes: int | None = None,
+) -> Rank:
+    """`width`: bytes of one element of the weights; `rank`: None is the one that keeps most; `vram_bytes`: of the GPU,
+    None where it has room for everything."""
     parameters = parameters_of(recording, width)
     flats = [Flat(group, engine.ranks) for group in groups_of(parameters)]
     if rank is None:
         rank = max(range(engine.ranks), key=lambda one: _kept(flats, one, engine))
-    return _Composed(recording, engine, optimizer, width, flats, rank).told(steps_of(recording, parameters))
+    composed = _Composed(recording, engine, optimizer, width, flats, rank)
+    composed.room = None if vram_bytes is None else vram_bytes - sum(one.nbytes for one in parameters)
+    return composed.told(steps_of(recording, parameters))
 
 
 def _kept(flats: Sequence[Flat], rank: int, engine: DeepSpeed) -> int:
@@ -67,6 +78,8 @@ class _Composed:
         self.own_bytes = width * _overlapping(flats, rank)
         self.load = end_of_load(recording)
         self.host: dict[str, int] = {}
+        self.room: int | None = None
+        # bytes beside all weights; None: enough
         self.offloads = engine.offload != "none"  # parameters are not offloaded in these stages: DeepSpeed ignores it
 
     def told(self, steps: Sequence[Step]) -> Rank:
@@ -82,9 +95,7 @@ class _Composed:
     def _states(self) -> None:
         parts = [flat.part for flat in self.flats]
         for flat in self.flats:
-            self.rewrite.born(self.load, self.width * flat.elements, kinds.WEIGHTS)
-            for parameter in flat.group:
-                self.rewrite.dies(parameter.storage, self.load)
+            self._flatten(flat)
         if self.offloads:
             self._offloaded(sum(parts), max(one.elements for flat in self.flats for one in flat.group))
             return
@@ -94,6 +105,16 @@ class _Composed:
             self.rewrite.passes(
                 self.load, FLOAT * part, kinds.STEP
             )  # zero gradients: states are made before the first step
+
+    def _flatten(self, flat: Flat) -> None:
+        """Beside the parameters that it replaces; or, without room for both, after they went to the host."""
+        nbytes = self.width * flat.elements
+        if self.room is None or self.room >= nbytes:
+            self.rewrite.born(self.load, nbytes, kinds.WEIGHTS)
+        for parameter in flat.group:
+            self.rewrite.dies(parameter.storage, self.load)
+        if self.room is not None and self.room < nbytes:
+            self.rewrite.born(self.load, nbytes, kinds.WEIGHTS)
 
     def _offloaded(self, part: int, largest: int) -> None:
         self.rewrite.born(self.load, self.width * largest, kinds.BUCKET)
