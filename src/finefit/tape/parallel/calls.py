@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import takewhile
 
 from finefit.nouns.recording import Recording
@@ -122,6 +123,7 @@ def _places(recording: Recording, segment: Segment) -> Iterator[tuple[int, Path]
                 yield position, path_of(module, recording.block_of[number - 1])
 
 
+@cache
 def path_of(name: str, block: int | None) -> Path:
     generic = without_layer(("", "", name, ""))[2]
     return tuple(generic.replace("*", str(block), 1).split(".")) if block is not None else tuple(name.split("."))

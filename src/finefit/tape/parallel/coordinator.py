@@ -16,9 +16,12 @@ partitions, quantised weights on the wire.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from math import inf
 from typing import Protocol
 
 from finefit.nouns.engine import Buckets
@@ -72,11 +75,26 @@ class _Trace:
     needs: dict[Path, tuple[int, ...]] = field(default_factory=dict)
     order: list[tuple[int, int]] = field(default_factory=list)
     # (parameter, the step that uses it)
+    uses: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    # of each parameter, its steps
+    passed: list[int] = field(default_factory=list)
+    # elements needed before each step
     is_complete: bool = False
 
-    def finish(self) -> None:
+    def finish(self, elements: Mapping[int, int]) -> None:
+        """`elements`: of each parameter."""
         self.order = [(number, step) for step, path in enumerate(self.modules) for number in self.needs[path]]
+        for number, step in self.order:
+            self.uses[number].append(step)
+        sizes = (sum(elements[number] for number in self.needs[path]) for path in self.modules)
+        self.passed = [0, *accumulate(sizes)]
         self.is_complete = True
+
+    def distance(self, number: int, step: int) -> float:
+        """Elements that modules need from a step on, before one needs this parameter."""
+        uses = self.uses[number]
+        place = bisect_left(uses, step)
+        return self.passed[uses[place]] - self.passed[step] if place < len(uses) else inf
 
 
 class Coordinator:
@@ -112,7 +130,7 @@ class Coordinator:
         if self._trace is None:
             self._trace = _Trace()
         elif not self._trace.is_complete:
-            self._trace.finish()
+            self._trace.finish({number: one.elements for number, one in self._of.items()})
         self._begin()
 
     def fetch(self, path: Path, needs: Sequence[int], *, is_forward: bool) -> None:
@@ -240,12 +258,11 @@ class Coordinator:
 
     def _unused(self, needs: Sequence[int]) -> set[int]:
         assert self._trace is not None
-        unused = {n for n in needs if not self._of[n].is_persistent and self._used[n] <= self._step}
-        passed = 0
-        for place in range(self._step, len(self._trace.modules)):
-            if passed >= self._buckets.stage3_max_reuse_distance or not unused:
-                break
-            for number in self._trace.needs[self._trace.modules[place]]:
-                unused.discard(number)
-                passed += self._of[number].elements
-        return unused
+        far = self._buckets.stage3_max_reuse_distance
+        return {
+            number
+            for number in needs
+            if not self._of[number].is_persistent
+            and self._used[number] <= self._step
+            and self._trace.distance(number, self._step) >= far
+        }
