@@ -44,7 +44,7 @@ def test_lora_of_llama_8b_equals_the_published_run() -> None:
     assert memory["reserved_bytes"] > memory["allocated_bytes"]
     assert memory["allocated_bytes"] <= memory["reserved_low_bytes"] <= memory["reserved_high_bytes"]
     assert memory["low_bytes"] <= memory["device_bytes"] <= memory["high_bytes"]
-    assert memory["allocated_bytes"] < memory["smallest_bytes"] <= memory["device_bytes"]
+    assert memory["smallest_bytes"] is None  # there is room for the worst case
     widths = [sum(reason[side] for reason in memory["uncertainty"]) for side in ("below_bytes", "above_bytes")]
     assert widths == [memory["device_bytes"] - memory["low_bytes"], memory["high_bytes"] - memory["device_bytes"]]
     assert answer["verdict"] == "fits"

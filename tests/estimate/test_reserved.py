@@ -90,8 +90,11 @@ def test_another_history_is_not_mixed_in(rehearsed: Rehearsed) -> None:
 def test_the_smallest_device_survives(rehearsed: Rehearsed) -> None:
     """With so much beside the context the whole history is served, and with less than is allocated it is not."""
     recording = rehearsed("lora", 256)
-    served, history = serve(recording, KNOBS, T4), loaded(recording, KNOBS.dtype)
-    context = served.device.typical - served.reserved.typical
+    room = serve(recording, KNOBS, T4)
+    assert room.smallest_bytes is None
+    served = serve(recording, KNOBS, replace(T4, vram_bytes=room.device.typical))
+    history, context = loaded(recording, KNOBS.dtype), served.device.typical - served.reserved.typical
+    assert served.smallest_bytes is not None
     capacity = served.smallest_bytes - context
     assert replay(history.events, history.nbytes, PLAIN, capacity).peak_reserved_bytes <= capacity
     assert capacity <= served.reserved.typical

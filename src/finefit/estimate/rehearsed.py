@@ -60,5 +60,6 @@ def ledger_from(
         engine=engine,
     )
     is_packed = packed_in(model) is not None
-    served = None if machine.gpu is None else serve(recording, knobs, machine.gpu, shorter, rows, is_packed=is_packed)
+    gpu, ranks = machine.gpu, machine.count
+    served = None if gpu is None else serve(recording, knobs, gpu, shorter, rows, is_packed=is_packed, ranks=ranks)
     return ledger_of(recording, shapes, served)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finefit.catalog.contexts import context_on
+from finefit.catalog.nccl import communicator
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Gpu
 from finefit.nouns.range import Range, Reason, around
@@ -46,10 +47,10 @@ class Served:
     granted_bytes: tuple[int, ...]
     # per storage of the recording, its block
     reserved: Range
-    smallest_bytes: int
-    # the least device memory that survives, as far as was tried
+    smallest_bytes: int | None
+    # the least device memory that survives, as far as was tried; None where there is room for the worst
     device: Range
-    # reserved, and the CUDA context
+    # reserved, the CUDA context, and NCCL
 
 
 def serve(
@@ -60,9 +61,10 @@ def serve(
     rows: Rows | None = None,
     *,
     is_packed: bool = False,
+    ranks: int = 1,
 ) -> Served:
     """`rows`: of the run itself; `shorter`: else, the same step at shorter rows. The range then knows what rows of
-    changing length do. `is_packed`: the checkpoint is quantised already."""
+    changing length do. `is_packed`: the checkpoint is quantised already; `ranks`: processes that speak by NCCL."""
     settings = Settings(expandable_segments=knobs.expandable_segments)
     history = loaded(recording, knobs.dtype, is_packed=is_packed)
     alike = _replayed(history, settings)
@@ -74,13 +76,20 @@ def serve(
     else:
         typical, lengths = max(own, alike.peak_allocated_bytes), _own_lengths(rows)
     method = method_reason(typical, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
-    reserved, context = around(typical, (lengths, method)), context_on(gpu)
+    reserved, context = around(typical, (lengths, method)), beside_tensors(gpu, ranks)
+    device = device_of(reserved, context)
+    has_room = device.high <= gpu.vram_bytes - gpu.unknown_bytes
     return Served(
         granted_bytes=alike.granted_bytes[: len(recording.nbytes)],
         reserved=reserved,
-        smallest_bytes=smallest(history, settings, alike) + context.typical,
-        device=device_of(reserved, context),
+        smallest_bytes=None if has_room else smallest(history, settings, alike) + context.typical,
+        device=device,
     )
+
+
+def beside_tensors(gpu: Gpu, ranks: int) -> Range:
+    context, nccl = context_on(gpu), communicator(ranks)
+    return around(context.typical + nccl.typical, (*context.reasons, *nccl.reasons))
 
 
 def after_shorter(

@@ -32,7 +32,8 @@ class Ledger:
     reserved: Range | None = None
     # what CUDA's caching allocator takes from the driver for it; None on a processor
     smallest_bytes: int | None = None
-    # the least device memory that serves every step: the allocator empties its cache on the way, and the GPU waits
+    # the least device memory that serves every step: the allocator empties its cache on the way, and the GPU waits;
+    # None where the card has room for the worst case
     device: Range | None = None
     # what the driver's tools show for this process: reserved, and the CUDA context
 

@@ -67,7 +67,7 @@ def show_estimate(estimate: Estimate) -> None:
                 "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
                 "kernels": kernel_words(knobs),
                 **({} if estimate.engine is None else {"engine": _engine(estimate)}),
-                "enough": _smallest(ledger),
+                **_smallest(ledger),
                 "computed by": f"{estimate.source}, {human_seconds(estimate.seconds)}; {_versions(estimate.stack)}",
             }
         )
@@ -215,10 +215,11 @@ def _ranged(known: Range) -> str:
     return f"{human_bytes(known.typical)} ({range_words(known)})"
 
 
-def _smallest(ledger: Ledger) -> str:
+def _smallest(ledger: Ledger) -> dict[str, str]:
     if ledger.smallest_bytes is None:
-        return ""
-    return f"{human_bytes(ledger.smallest_bytes)} on the device, where the allocator empties its cache on the way"
+        return {}
+    least = human_bytes(ledger.smallest_bytes)
+    return {"enough": f"{least} on the device, where the allocator empties its cache on the way"}
 
 
 def _facts(facts: Mapping[str, str]) -> Table:
