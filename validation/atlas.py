@@ -16,13 +16,16 @@ from pathlib import Path
 
 from finefit.catalog.atlas import tape_bytes
 from finefit.errors import FinefitError
+from finefit.nouns.engine import FSDP2
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Checkpointing
+from finefit.nouns.loop import Loop
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.rehearsal.build import Built, build
 from finefit.rehearsal.cache import installed
 from finefit.rehearsal.recipe import Recipe
 from finefit.search.choice import choose, suited
+from finefit.search.engine import of_one_rank
 from finefit.tape.tape import Tape
 from finefit.tape.written import decode, encode
 from finefit.world.gpus import machine_named
@@ -37,13 +40,14 @@ SHAPES: tuple[Checkpointing, ...] = ("all", 0, 12)
 """Layers checkpointed: all, none, the first ones: some of each kind, also where the sixth is of another."""
 
 
-def recipes(name: str, method: Method) -> Iterator[Recipe]:
-    """What a user gets who pins nothing else."""
+def recipes(name: str, method: Method, *, is_divided: bool = False) -> Iterator[Recipe]:
+    """What a user gets who pins nothing else; `is_divided`: as DeepSpeed and FSDP2 compute it on each rank."""
     model, machine = find_model(name), machine_named(GPU)
     for checkpointing in SHAPES:
         job = Job(model=name, data="", max_length=1024, gradient_checkpointing=checkpointing or "none")
         knobs, _ = suited(choose(job, machine), model)
-        recipe = Recipe(model, method, knobs, machine)
+        alone, loop = of_one_rank(FSDP2(1) if is_divided else None, knobs, Loop())
+        recipe = Recipe(model, method, alone, machine, loop)
         if recipe.recorded or checkpointing in ("all", 0):
             yield recipe
 
@@ -52,13 +56,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", help="all of atlas.csv where none is named")
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--divided", action="store_true", help="for engines that divide the model, too")
     parser.add_argument("--again", action="store_true", help="build what is there already, too")
     arguments = parser.parse_args()
     names = arguments.models or [row["model"] for row in csv.DictReader(LIST.read_text().splitlines())]
     FOLDER.mkdir(exist_ok=True)
     for name in names:
         for method in arguments.methods.split(","):
-            _build(name, list(recipes(name, METHODS[method])), arguments.again)
+            for is_divided in (False, True) if arguments.divided else (False,):
+                _build(name, list(recipes(name, METHODS[method], is_divided=is_divided)), arguments.again)
 
 
 def _build(name: str, wanted: list[Recipe], again: bool) -> None:
@@ -88,7 +94,8 @@ def _of_today(data: bytes, recipe: Recipe) -> Tape | None:
 
 def _keep(name: str, built: Built) -> None:
     recipe = built.recipe
-    file = f"{name.rpartition('/')[2].lower()}.{name_of(recipe.method)}.{recipe.shape}.{recipe.key}.xz"
+    method = name_of(recipe.method) + ("" if recipe.knobs.mixed_precision != "no" else "-divided")
+    file = f"{name.rpartition('/')[2].lower()}.{method}.{recipe.shape}.{recipe.key}.xz"
     if built.is_trusted:
         for older in FOLDER.glob(f"*.{recipe.key}.xz"):  # perhaps under another model's name
             file = older.name

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import assert_never
 
 from finefit.errors import BadInput, Problem
+from finefit.estimate.host import host_of
 from finefit.estimate.rehearsed import ledger_from, spread
 from finefit.lower.orders import base_orders, job_orders, rehearsal_orders
 from finefit.nouns.estimate import Estimate
@@ -61,14 +62,15 @@ def estimate(
     told = find(recipe, say)
     rank, half = spread(told.recording, engine, knobs, alone, machine), at_half(recipe, told)
     shorter = None if half is None else spread(half, engine, knobs, alone, machine).recording
+    ledger = ledger_from(rank.recording, found, knobs, machine, shorter, engine=engine)
     return Estimate(
         model=found,
         method=method,
         knobs=knobs,
         machine=machine,
-        ledger=ledger_from(rank.recording, found, knobs, machine, shorter, engine=engine),
+        ledger=ledger,
         engine=engine,
-        pinned=rank.host,
+        host=host_of(method, knobs, machine, engine, ledger, rank.host),
         source=told.source,
         stack=told.stack,
         notes=(*notes, *agreed, *changed, *_left_out(found), *told.notes),

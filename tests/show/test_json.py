@@ -36,7 +36,7 @@ def test_an_estimate_has_every_key_of_the_contract(estimate: Estimate, capsys: p
     reasons = data["memory"]["uncertainty"]
     assert [reason.keys() for reason in reasons] == [{"what", "below_bytes", "above_bytes", "basis", "why"}] * 2
     assert [line.keys() for line in data["memory"]["lines"]] == [{"what", "bytes", "phase", "why"}] * 2
-    assert data["host"].keys() == {"ram_bytes", "disk_bytes", "pinned_bytes_per_rank"}
+    assert data["host"].keys() == {"ram_bytes", "disk_bytes", "ram", "disk"}
     assert data["speed"].keys() == {"tokens_per_second", "step_seconds", "low", "high"}
     assert (data["source"], data["verdict"], data["stack"]["trl"]) == ("rehearsal", "fits", "1.16.0")
 

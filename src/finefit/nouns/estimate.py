@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from .engine import Engine
+from .host import Host
 from .knobs import Knobs
 from .ledger import Ledger
 from .machine import Gpu, Machine
@@ -34,8 +35,8 @@ class Estimate:
     # how long the estimate itself took
     engine: Engine | None = None
     # None: one GPU, and none; the ledger is that of the rank that takes most
-    pinned: Mapping[str, int] = field(default_factory=dict)
-    # what an engine offloads: bytes of each rank in the host's memory
+    host: Host | None = None
+    # what it takes beside the GPUs
 
     @property
     def verdict(self) -> Verdict | None:

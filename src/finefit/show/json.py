@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.host import Host, Need
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap, Receipt
@@ -57,7 +58,7 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
                 {"what": line.what, "bytes": line.nbytes, "phase": line.phase, "why": line.why} for line in ledger.lines
             ],
         },
-        "host": {"ram_bytes": None, "disk_bytes": None, "pinned_bytes_per_rank": sum(estimate.pinned.values())},
+        "host": _host(estimate.host),
         "speed": {"tokens_per_second": None, "step_seconds": None, "low": None, "high": None},
         "verdict": estimate.verdict,
         "gpu": {"name": estimate.machine.name, "count": estimate.machine.count, "memory_bytes": _memory(estimate)},
@@ -67,6 +68,21 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
         "seconds": estimate.seconds,
         "notes": [*estimate.notes, *NOT_MODELLED],
     }
+
+
+def _host(host: Host | None) -> dict[str, Any]:
+    if host is None:
+        return {"ram_bytes": None, "disk_bytes": None, "ram": [], "disk": []}
+    return {
+        "ram_bytes": host.ram_bytes,
+        "disk_bytes": host.disk_bytes,
+        "ram": [_need(need) for need in host.ram],
+        "disk": [_need(need) for need in host.disk],
+    }
+
+
+def _need(need: Need) -> dict[str, Any]:
+    return {"what": need.what, "when": need.when, "bytes": need.nbytes, "basis": need.basis, "why": need.why}
 
 
 def _range(known: Range | None, typical: str, low: str, high: str) -> dict[str, int | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.host import Host, Need
 from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range, Reason
@@ -66,8 +67,9 @@ def show_estimate(estimate: Estimate) -> None:
                 "recomputed": checkpointing_words(knobs.gradient_checkpointing),
                 "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
                 "kernels": kernel_words(knobs),
-                **({} if estimate.engine is None else {"engine": _engine(estimate)}),
+                **({} if estimate.engine is None else {"engine": words_of(estimate.engine)}),
                 **_smallest(ledger),
+                **({} if estimate.host is None else _host(estimate.host)),
                 "computed by": f"{estimate.source}, {human_seconds(estimate.seconds)}; {_versions(estimate.stack)}",
             }
         )
@@ -75,10 +77,16 @@ def show_estimate(estimate: Estimate) -> None:
     _notes(console, [*estimate.notes, *NOT_MODELLED])
 
 
-def _engine(estimate: Estimate) -> str:
-    assert estimate.engine is not None
-    pinned = ", ".join(f"{what} {human_bytes(nbytes)}" for what, nbytes in estimate.pinned.items())
-    return words_of(estimate.engine) + (f"; in the host's memory, of each rank: {pinned}" if pinned else "")
+def _host(host: Host) -> dict[str, str]:
+    """Beside the GPUs, of all processes together."""
+    return {
+        "host memory": f"{human_bytes(host.ram_bytes)}, while {host.fullest}: {_needs(host.needs_at(host.fullest))}",
+        "disk": f"{human_bytes(host.disk_bytes)}: {_needs(host.disk)}",
+    }
+
+
+def _needs(needs: Sequence[Need]) -> str:
+    return ", ".join(f"{need.what} {human_bytes(need.nbytes)}" for need in needs)
 
 
 def show_plan(plan: Plan, console: Console) -> None:

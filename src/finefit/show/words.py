@@ -12,7 +12,7 @@ from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap
 from finefit.units import human_bytes
 
-NOT_MODELLED = ("speed, host memory and disk are not computed in this version",)
+NOT_MODELLED = ("speed is not computed in this version",)
 
 
 def gap_percent(gap: PhaseGap) -> float | None:
