@@ -1,4 +1,4 @@
-"""The worker as a process: `python -m finefit.worker train RUN`, or `rehearse|measure|generate ORDERS OUT`.
+"""The worker as a process: `python -m finefit.worker train RUN`, or `rehearse|generation|measure|generate ORDERS OUT`.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
 the input, or why it `failed`; a run says so in its events. All other words go to stderr. torch is imported only after
@@ -22,12 +22,15 @@ from .events import Events
 from .reason import one_line
 from .stop import EXIT_STOPPED, Stop, Stopped
 
+REHEARSALS = ("rehearse", "generation")
+"""What runs on fake tensors, whatever device it is asked about."""
+
 
 def main(arguments: list[str]) -> int:
     match arguments:
         case ["train", run]:
             return _train(Path(run))
-        case ["rehearse" | "measure" | "generate" as verb, orders, out]:
+        case ["rehearse" | "generation" | "measure" | "generate" as verb, orders, out]:
             return _answer(verb, orders, out)
         case _:
             print(__doc__, file=sys.stderr)
@@ -63,10 +66,12 @@ def _train_alone(run: Path, stop: Stop) -> int:
 
 def _answer(verb: str, orders: str, out: str) -> int:
     told = json.loads(Path(orders).read_text())
-    prepare(told, "cpu" if verb == "rehearse" else told["device"])
+    prepare(told, "cpu" if verb in REHEARSALS else told["device"])
     try:
         if verb == "rehearse":
             from .rehearse import main as answer
+        elif verb == "generation":
+            from .generation import main as answer
         elif verb == "measure":
             from .measure import main as answer
         else:

@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ..recorder import Workspace
-from . import attention, autocast, bitsandbytes, dropout, experts, fused_head, kernels, softmax, workspace
+from . import attention, autocast, bitsandbytes, decoding, dropout, experts, fused_head, kernels, softmax, workspace
 
 Answer = tuple[Any, str, Callable[..., Any]]
 
@@ -40,6 +40,7 @@ def of_a_gpu(card: Card) -> Iterator[None]:
     answers: list[Answer] = [
         *autocast.answers(),
         *attention.answers(card.compute_capability, card.attention_kernel),
+        *decoding.answers(),
         *dropout.answers(),
         *experts.answers(card.compute_capability),
         *softmax.answers(),
