@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from finefit.nouns.recording import Recording
+from finefit.tape.expand import expand, storages_and_events
+from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import phase_peaks
 from finefit.worker.bends.config_dict import config_from_dict
 from finefit.worker.build import model_class
@@ -104,6 +107,39 @@ def test_the_balance_of_experts_is_counted_without_a_mask() -> None:
         outputs = model(input_ids=ids, labels=ids)
         outputs.loss.backward()
     assert outputs.aux_loss.shape == ()
+
+
+HALF = {"model": {"dtype": "bfloat16"}, "trainer": {"bf16": True}}
+MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "olmoe, full": ("olmoe", "a" * 13, {"peft": None}),
+    "olmoe, whole logits": ("olmoe", "A" * 6 + "a" * 7, merged(HALF, {"loss": "full", "rehearsal": {"length": 77}})),
+    "olmoe, old card": ("olmoe", "a" * 8, {"rehearsal": {"compute_capability": [7, 5]}}),
+    "mixtral, lora": ("mixtral", "A" * 13, merged(HALF, {"rehearsal": {"evaluation": True}})),
+    "mixtral, 4 bits": ("mixtral", "a" * 8, {"model": NF4}),
+    "every other one dense": ("qwen3_moe", "ab" * 7, {"model": {"config": {"decoder_sparse_step": 2}}}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_few_layers_of_experts_expand_to_many_exactly(name: str) -> None:
+    """Although their balance is counted outside of the layers, through all of them: every birth and death, in order, to
+    the byte."""
+    family, layers, changes = MODELS[name]
+    trainer = {"per_device_eval_batch_size": 2}
+    model = {"config": {"num_hidden_layers": len(layers)}}
+    order = merged(mixture(family, device="cuda", trainer=trainer, model=model), changes)
+
+    def recorded(kept: Sequence[int]) -> Recording:
+        return rehearsed(order, [kept, sum(layers[place].isupper() for place in kept)])
+
+    shown = few_of(layers)
+    found = expand([recorded(kept) for kept in shown], [kept_of(layers, kept) for kept in shown], layers)
+    direct = recorded(range(len(layers)))
+    assert found is not None
+    assert storages_and_events(found) == storages_and_events(direct)
+    assert found.marks == direct.marks
+    assert phase_peaks(found) == phase_peaks(direct)
+    assert (found.parameters, found.trainable_parameters) == (direct.parameters, direct.trainable_parameters)
 
 
 def products(card: tuple[int, int]) -> set[str]:

@@ -9,8 +9,8 @@ alone may be named.
 
 Nothing is assumed: a model is trusted only where the few, expanded to one more of what the model repeats, equal a
 recording of that: the same births and deaths in the same order, and the same sizes but for storages of no layer, which
-may grow with the layers along a line (the list of all gradients' norms does). What does not fall into sweeps gives
-None.
+may grow with the layers along a line (the list of all gradients' norms does). What does not fall into sweeps, also not
+where loops through the layers outside of them are taken for such (`turns.py`), gives None.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from itertools import groupby, pairwise, takewhile
 from finefit.nouns.recording import Recording
 
 from .layers import Layers, sources, times
+from .turns import with_turns, without_turns
 
 Name = tuple[int | None, int]
 """A storage: its layer (None: of no layer), and its number among that layer's storages, in the order of births."""
@@ -72,15 +73,37 @@ class Growth:
     trainable_parameters: int
 
 
+@dataclass(frozen=True)
+class Proof:
+    few: Recording
+    # perhaps with marks of the turns that it takes through the layers
+    growths: tuple[Growth, ...]
+    # of each unit
+
+
 def expand(recordings: Sequence[Recording], recorded: Sequence[Layers], whole: Layers) -> Recording | None:
     """The recording of a whole model from that of a few of its layers, and those of one more of each unit; None where
     it has no such form. `recorded`: the layers of each."""
-    growths = growths_of(recordings, recorded)
-    return None if growths is None else stretch(recordings[0], recorded[0], growths, whole)
+    proof = proof_of(recordings, recorded)
+    return None if proof is None else stretch(proof.few, recorded[0], proof.growths, whole)
 
 
-def growths_of(recordings: Sequence[Recording], recorded: Sequence[Layers]) -> tuple[Growth, ...] | None:
-    """The proof that a few layers stand for many: what one more of each unit changes; None where that is not all."""
+def proof_of(recordings: Sequence[Recording], recorded: Sequence[Layers]) -> Proof | None:
+    """That a few layers stand for many; None where they do not."""
+    for told in _tellings(recordings, recorded):
+        growths = _growths(told, recorded)
+        if growths is not None:
+            return Proof(told[0], growths)
+    return None
+
+
+def _tellings(recordings: Sequence[Recording], recorded: Sequence[Layers]) -> Iterator[Sequence[Recording]]:
+    yield recordings
+    yield with_turns(recordings, recorded)
+
+
+def _growths(recordings: Sequence[Recording], recorded: Sequence[Layers]) -> tuple[Growth, ...] | None:
+    """What one more of each unit changes; None where that is not all."""
     (few, *more), (layers, *grown) = recordings, recorded
     growths = [_growth(few, one, Stretch(layers, longer)) for one, longer in zip(more, grown, strict=True)]
     proven = tuple(growth for growth in growths if growth is not None)
@@ -90,10 +113,10 @@ def growths_of(recordings: Sequence[Recording], recorded: Sequence[Layers]) -> t
 def stretch(few: Recording, layers: Layers, growths: Sequence[Growth], whole: Layers) -> Recording | None:
     """A recording whose growths are known, as the whole model; None where it has layers that these do not show."""
     if whole == layers:
-        return few
+        return without_turns(few)
     count = times(layers, whole, [growth.unit for growth in growths])
     expanded = None if count is None else _expanded(few, Stretch(layers, whole))
-    return None if expanded is None or count is None else _grown(expanded, growths, count)
+    return None if expanded is None or count is None else without_turns(_grown(expanded, growths, count))
 
 
 def _growth(few: Recording, more: Recording, stretch: Stretch) -> Growth | None:

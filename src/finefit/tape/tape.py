@@ -14,10 +14,11 @@ from functools import cached_property
 
 from finefit.nouns.recording import Recording
 
-from .expand import Growth, Name, growths_of, storages_and_events, stretch
+from .expand import Growth, Name, proof_of, storages_and_events, stretch
 from .layers import Layers, times
 from .peaks import Kind, without_layer
 from .sizes import Formulas, Point, formulas_of, rulers_at, value_at
+from .turns import with_turns_like
 
 TRUSTED_FROM = 3
 """Points of one history: a formula has at most two unknowns, and must be right at one point more."""
@@ -128,6 +129,11 @@ class History:
         met = [bounds.conditions(each) for each in self.points]
         return all(asked in seen for asked, seen in zip(bounds.conditions(point), zip(*met, strict=True), strict=True))
 
+    def tells(self, few: Recording) -> bool:
+        """Whether these are the births and deaths of it."""
+        told = with_turns_like(self.few, few, self.layers)
+        return storages_and_events(self.few)[1] == storages_and_events(told)[1]
+
     def at(self, point: Point, layers: Layers) -> Recording | None:
         """Of a whole model; None where a size is not known there, or these layers do not stand for its own."""
         numbers, whole, count = self.numbers(point), self.laid_out(layers), self.times(layers)
@@ -185,16 +191,16 @@ class Tape:
     def with_take(self, take: Take) -> Tape:
         """With what was recorded at one more point. A take of no known history whose layers do not extend, is lost."""
         few = without_layer_numbers(take.few)
-        events = storages_and_events(few)[1]
         for place, history in enumerate(self.histories):
-            if history.layers == take.layers[0] and storages_and_events(history.few)[1] == events:
+            if history.layers == take.layers[0] and history.tells(few):
                 told = _longer(history, take.point, few) if take.point not in history.points else history
                 return replace(self, histories=(*self.histories[:place], told, *self.histories[place + 1 :]))
-        growths = growths_of((take.few, *take.more), take.layers) if take.more or take.is_whole else None
-        if growths is None:
+        more = map(without_layer_numbers, take.more)
+        proof = proof_of((few, *more), take.layers) if take.more or take.is_whole else None
+        if proof is None:
             return self
-        told = _longer(History(few, take.layers[0], growths, (), (), (), (), self.bounds.widths), take.point, few)
-        return replace(self, histories=(*self.histories, told))
+        told = History(proof.few, take.layers[0], proof.growths, (), (), (), (), self.bounds.widths)
+        return replace(self, histories=(*self.histories, _longer(told, take.point, few)))
 
 
 @dataclass(frozen=True)
