@@ -39,6 +39,8 @@ class Run:
 
     block: int | None
     items: tuple[Item, ...]
+    shift: int = 0
+    # how far the layers that they name have moved
 
 
 @dataclass(frozen=True)
@@ -148,15 +150,17 @@ def _events(recording: Recording) -> list[Item]:
 def _grown(expanded: Recording, growths: Sequence[Growth], count: Sequence[int]) -> Recording:
     """Parameters, and storages of no layer, each as much larger as the added layers make it."""
     added = list(zip(growths, count, strict=True))
-    nbytes = [
-        size + sum(number * growth.nbytes.get(name, 0) for growth, number in added)
-        for name, size in zip(_names(expanded), expanded.nbytes, strict=True)
-    ]
+    larger: Counter[Name] = Counter()
+    for growth, number in added:
+        larger.update({name: number * nbytes for name, nbytes in growth.nbytes.items()})
+    nbytes = expanded.nbytes
+    if larger:
+        nbytes = tuple(size + larger[name] for name, size in zip(_names(expanded), nbytes, strict=True))
     frozen = sum(number * growth.frozen_parameters for growth, number in added)
     trained = sum(number * growth.trainable_parameters for growth, number in added)
     return replace(
         expanded,
-        nbytes=tuple(nbytes),
+        nbytes=nbytes,
         parameters=expanded.parameters + frozen + trained,
         trainable_parameters=expanded.trainable_parameters + trained,
     )
@@ -281,15 +285,7 @@ def _longer(sweep: list[Run], stretch: Stretch) -> list[Run]:
 def _moved(run: Run, place: int) -> Run:
     """The run as that of another layer; the layers that it names move along."""
     assert run.block is not None
-    shift = place - run.block
-    items = [item if isinstance(item, str) or item[1][0] is None else _shifted(item, shift) for item in run.items]
-    return Run(place, tuple(items))
-
-
-def _shifted(item: tuple[int, Name], shift: int) -> Item:
-    sign, (block, number) = item
-    assert block is not None
-    return sign, (block + shift, number)
+    return replace(run, block=place, shift=place - run.block)
 
 
 # Writing
@@ -298,9 +294,9 @@ def _shifted(item: tuple[int, Name], shift: int) -> Item:
 def _written(recording: Recording, runs: Sequence[Run], source_of: Sequence[int]) -> Recording | None:
     """The runs as a recording; None where a storage would die that is not alive."""
     originals = {name: number for number, name in enumerate(_names(recording))}
-    numbers: dict[Name, int] = {}
-    alive: set[Name] = set()
+    alive: dict[Name, int] = {}
     originals_of: list[int] = []
+    block_of: list[int | None] = []
     events: list[int] = []
     marks: list[tuple[int, str]] = []
     for run in runs:
@@ -308,23 +304,23 @@ def _written(recording: Recording, runs: Sequence[Run], source_of: Sequence[int]
             if isinstance(item, str):
                 marks.append((len(events), item if run.block is None else f"{item}/{run.block}"))
                 continue
-            sign, name = item
+            sign, (block, number) = item
+            place = None if block is None else block + run.shift
             if sign > 0:
-                block, number = name
-                originals_of.append(originals[None if block is None else source_of[block], number])
-                numbers[name] = len(originals_of)
-                alive.add(name)
-            elif name in alive:
-                alive.remove(name)
+                originals_of.append(originals[None if place is None else source_of[place], number])
+                block_of.append(place)
+                events.append(len(originals_of))
+                alive[place, number] = len(originals_of)
+            elif (place, number) in alive:
+                events.append(-alive.pop((place, number)))
             else:
                 return None
-            events.append(sign * numbers[name])
     return Recording(
         blocks=len(source_of),
         nbytes=tuple(recording.nbytes[source] for source in originals_of),
         kinds=tuple(recording.kinds[source] for source in originals_of),
         kind_names=recording.kind_names,
-        block_of=tuple(name[0] for name in numbers),
+        block_of=tuple(block_of),
         events=tuple(events),
         marks=(*marks, (len(events), recording.marks[-1][1])),
         parameters=recording.parameters,
