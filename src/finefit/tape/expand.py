@@ -190,9 +190,21 @@ def _placed(recording: Recording) -> Iterator[tuple[int | None, Item]]:
     for (start, label), (stop, _) in zip(recording.marks, recording.marks[1:], strict=False):
         running = _running(label)
         yield running, _unnumbered(label)
-        for event in _ordered(recording.events[start:stop], names):
-            name = names[abs(event) - 1]
-            yield (name[0] if running is None else running), (1 if event > 0 else -1, name)
+        events = list(_ordered(recording.events[start:stop], names))
+        blocks = [names[abs(event) - 1][0] for event in events] if running is None else [running] * len(events)
+        for event, block in zip(events, _together(events, blocks), strict=True):
+            yield block, (1 if event > 0 else -1, names[abs(event) - 1])
+
+
+def _together(events: Sequence[int], blocks: Sequence[int | None]) -> Sequence[int | None]:
+    """What dies between two births of one layer dies because of it: an optimizer that goes through the parameters, one
+    by one, drops the last one's tensors as it makes those of the next."""
+    together = list(blocks)
+    births = [place for place, event in enumerate(events) if event > 0]
+    for last, following in pairwise(births):
+        if blocks[last] == blocks[following] is not None:
+            together[last:following] = [blocks[last]] * (following - last)
+    return together
 
 
 def _running(label: str) -> int | None:

@@ -121,6 +121,8 @@ class Recorder(TorchDispatchMode):
         func = in_place_in_backward(func)
         result = func(*args, **(kwargs or {}))
         self._see_all(result, str(func), args[0] if args else None)
+        if self.phase == "optimizer" and isinstance(result, torch.Tensor) and result is args[0]:
+            self._written_into(result, args[1:])
         for workspace in self._workspaces:
             workspace(self, func, args, result)
         return result
@@ -139,6 +141,13 @@ class Recorder(TorchDispatchMode):
         if self.block is not None or self.phase != "optimizer" or not isinstance(source, torch.Tensor):
             return None
         return next((birth.block for birth in self._births_of([source])), None)
+
+    def _written_into(self, tensor: torch.Tensor, others: Iterable[Any]) -> None:
+        """What was made of nothing (a state, of `torch.zeros`) belongs where the first tensor does that is added to it,
+        or multiplied."""
+        for birth in self._births_of([tensor]):
+            if birth.block is None:
+                birth.block = next((block for block in map(self._block_of, others) if block is not None), None)
 
     def _see(self, tensor: torch.Tensor, category: str, op: str, block: int | None = None, name: str = "") -> None:
         device = tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
