@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from finefit.estimate.load import History, loaded
+from finefit.estimate.load import History, Loading, loaded
 from finefit.nouns.recording import Recording
 from finefit.tape.allocator import EMPTY_CACHE
 
@@ -73,7 +73,7 @@ def test_what_is_packed_already_comes_as_it_is(rehearsed: Rehearsed, method: str
     """No weight passes in full precision: one block for all, less than a block a weight, the rest until it is cast;
     what is alive at the end is the same, and so are the steps."""
     recording = rehearsed(method, 256)
-    came, packed = (loaded(recording, "bfloat16", is_packed=is_packed) for is_packed in (True, False))
+    came, packed = (loaded(recording, "bfloat16", Loading(is_packed=is_packed)) for is_packed in (True, False))
     extra = only_in_the_load(recording, came)
     assert extra[0] == only_in_the_load(recording, packed)[0]
     assert sum(extra[1:]) == 512 * WEIGHTS + 2 * PLAIN
@@ -95,3 +95,12 @@ def test_a_recording_without_names_is_left_alone(rehearsed: Rehearsed) -> None:
     names = tuple((*name[:3], "adopted") if name[1] == "load" else name for name in recording.kind_names)
     unnamed = replace(recording, kind_names=names)
     assert loaded(unnamed, "bfloat16") == History(recording.events, recording.nbytes)
+
+
+def test_an_emptied_cache_serves_the_steps_anew(rehearsed: Rehearsed) -> None:
+    """Once, when all is there and before the first step; the same storages live and die."""
+    recording = rehearsed("lora", 256)
+    plain, emptied = loaded(recording, "bfloat16"), loaded(recording, "bfloat16", Loading(is_emptied=True))
+    place = emptied.events.index(EMPTY_CACHE)
+    assert place == next(position for position, label in recording.marks if "load" not in label)
+    assert [event for event in emptied.events if event != EMPTY_CACHE] == list(plain.events)

@@ -39,18 +39,32 @@ class History:
     # of the recording's storages, then of those that only the load knows
 
 
-def loaded(recording: Recording, weight_dtype: Dtype, *, is_packed: bool = False) -> History:
-    """The recording's history, from the first byte that its model takes; `is_packed`: in the checkpoint already."""
+@dataclass(frozen=True)
+class Loading:
+    """How a model comes onto the GPU."""
+
+    is_packed: bool = False
+    # it is quantised in the checkpoint already
+    is_emptied: bool = False
+    # the cache is emptied when all is in place: DeepSpeed does, as it flattens groups (stage_1_and_2.py: __init__)
+
+
+PLAIN = Loading()
+
+
+def loaded(recording: Recording, weight_dtype: Dtype, loading: Loading = PLAIN) -> History:
+    """The recording's history, from the first byte that its model takes."""
     stop = next(position for position, label in recording.marks if label.split("/")[2] != "load")
     numbers = recording.events[:stop]
     packed = _packed(recording, numbers)
+    emptied = (EMPTY_CACHE,) if loading.is_emptied else ()
     if not packed:
-        return History(recording.events, recording.nbytes)
+        return History((*numbers, *emptied, *recording.events[stop:]), recording.nbytes)
     load, width = _Load(recording.nbytes), WIDTH[weight_dtype]
     as_loaded = _as_loaded(recording, numbers, packed, width)
-    load.of_quantised(numbers, packed, as_loaded, None if is_packed else width)
+    load.of_quantised(numbers, packed, as_loaded, None if loading.is_packed else width)
     rest = [number for number in numbers if number not in load.kept]
-    return History((*load.events, *rest, *recording.events[stop:]), tuple(load.nbytes))
+    return History((*load.events, *rest, *emptied, *recording.events[stop:]), tuple(load.nbytes))
 
 
 Packed = Mapping[int, tuple[int, ...]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finefit.nouns.engine import Engine
+from finefit.nouns.engine import DeepSpeed, Engine
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.ledger import Ledger
 from finefit.nouns.machine import Machine
@@ -19,7 +19,7 @@ from finefit.tape.parallel.states import Rank
 
 from .ledger import ledger_of
 from .lengths import Rows
-from .load import WIDTH
+from .load import WIDTH, Loading
 from .reserved import serve
 from .why import Shapes
 
@@ -59,7 +59,8 @@ def ledger_from(
         optim=knobs.optim,
         engine=engine,
     )
-    is_packed = packed_in(model) is not None
-    gpu, ranks = machine.gpu, machine.count
-    served = None if gpu is None else serve(recording, knobs, gpu, shorter, rows, is_packed=is_packed, ranks=ranks)
+    gpu = machine.gpu
+    flattens = isinstance(engine, DeepSpeed) and engine.stage in (1, 2)
+    loading = Loading(is_packed=packed_in(model) is not None, is_emptied=flattens)
+    served = None if gpu is None else serve(recording, knobs, gpu, shorter, rows, loading=loading, engine=engine)
     return ledger_of(recording, shapes, served)

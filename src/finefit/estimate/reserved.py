@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from finefit.catalog.contexts import context_on
 from finefit.catalog.nccl import communicator
+from finefit.nouns.engine import DDP, Engine
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Gpu
 from finefit.nouns.range import Range, Reason, around
@@ -23,7 +24,7 @@ from finefit.tape.steps import of_steps, same_steps
 from finefit.units import MIB, human_bytes
 
 from .lengths import Rows, of_run
-from .load import History, loaded
+from .load import PLAIN, History, Loading, loaded
 from .trust import device_of, method_reason
 
 PROBES = 5
@@ -60,23 +61,24 @@ def serve(
     shorter: Recording | None = None,
     rows: Rows | None = None,
     *,
-    is_packed: bool = False,
-    ranks: int = 1,
+    loading: Loading = PLAIN,
+    engine: Engine | None = None,
 ) -> Served:
     """`rows`: of the run itself; `shorter`: else, the same step at shorter rows. The range then knows what rows of
-    changing length do. `is_packed`: the checkpoint is quantised already; `ranks`: processes that speak by NCCL."""
+    changing length do."""
     settings = Settings(expandable_segments=knobs.expandable_segments)
-    history = loaded(recording, knobs.dtype, is_packed=is_packed)
+    history = loaded(recording, knobs.dtype, loading)
     alike = _replayed(history, settings)
-    own = None if rows is None else by_rows(recording, rows, knobs, settings, is_packed=is_packed)
+    own = None if rows is None else by_rows(recording, rows, knobs, settings, loading)
     if rows is None or own is None:
         typical = alike.peak_reserved_bytes
-        varied = after_shorter(recording, shorter, knobs, settings, is_packed=is_packed) if shorter else None
+        varied = after_shorter(recording, shorter, knobs, settings, loading) if shorter else None
         lengths = _lengths(knobs, typical, varied, is_unknown=rows is not None)
     else:
         typical, lengths = max(own, alike.peak_allocated_bytes), _own_lengths(rows)
     method = method_reason(typical, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
-    reserved, context = around(typical, (lengths, method)), beside_tensors(gpu, ranks)
+    streams = () if engine is None or isinstance(engine, DDP) else (_streams(typical),)
+    reserved, context = around(typical, (lengths, method, *streams)), beside_tensors(gpu, engine)
     device = device_of(reserved, context)
     has_room = device.high <= gpu.vram_bytes - gpu.unknown_bytes
     return Served(
@@ -87,18 +89,18 @@ def serve(
     )
 
 
-def beside_tensors(gpu: Gpu, ranks: int) -> Range:
-    context, nccl = context_on(gpu), communicator(ranks)
+def beside_tensors(gpu: Gpu, engine: Engine | None) -> Range:
+    context, nccl = context_on(gpu), communicator(1 if engine is None else engine.ranks)
     return around(context.typical + nccl.typical, (*context.reasons, *nccl.reasons))
 
 
 def after_shorter(
-    recording: Recording, shorter: Recording, knobs: Knobs, settings: Settings, *, is_packed: bool = False
+    recording: Recording, shorter: Recording, knobs: Knobs, settings: Settings, loading: Loading = PLAIN
 ) -> int | None:
     """Reserved by a step of shorter rows, and then the recorded one; None where they are not the same step."""
     if not same_steps(shorter, recording):
         return None
-    return reserved_by(recording, [shorter.nbytes, recording.nbytes], knobs, settings, is_packed=is_packed)
+    return reserved_by(recording, [shorter.nbytes, recording.nbytes], knobs, settings, loading)
 
 
 def reserved_by(
@@ -106,21 +108,18 @@ def reserved_by(
     sizes: Sequence[Sequence[int]],
     knobs: Knobs,
     settings: Settings,
-    *,
-    is_packed: bool = False,
+    loading: Loading = PLAIN,
 ) -> int | None:
     """Reserved by a history of steps, each with its own sizes; None where steps cannot follow each other."""
     steps = of_steps(recording, sizes)
-    history = None if steps is None else loaded(steps, knobs.dtype, is_packed=is_packed)
+    history = None if steps is None else loaded(steps, knobs.dtype, loading)
     return None if history is None else _replayed(history, settings).peak_reserved_bytes
 
 
-def by_rows(
-    recording: Recording, rows: Rows, knobs: Knobs, settings: Settings, *, is_packed: bool = False
-) -> int | None:
+def by_rows(recording: Recording, rows: Rows, knobs: Knobs, settings: Settings, loading: Loading = PLAIN) -> int | None:
     """Reserved by the run's own rows; None where they cannot be replayed."""
     steps = of_run(recording, rows)
-    history = None if steps is None else loaded(steps, knobs.dtype, is_packed=is_packed)
+    history = None if steps is None else loaded(steps, knobs.dtype, loading)
     return None if history is None else _replayed(history, settings).peak_reserved_bytes
 
 
@@ -140,6 +139,11 @@ def smallest(history: History, settings: Settings, alike: Reserved) -> int:
 
 def _replayed(history: History, settings: Settings) -> Reserved:
     return replay(history.events, history.nbytes, settings)
+
+
+def _streams(typical: int) -> Reason:
+    why = "gathers and reductions run on streams of their own, whose freed blocks others cannot use at once"
+    return Reason("engine's streams", 0, int(STREAMS * typical), "guessed", f"{why}; measured nowhere")
 
 
 def _own_lengths(rows: Rows) -> Reason:
@@ -170,3 +174,5 @@ def _lengths(knobs: Knobs, typical: int, varied: int | None, is_unknown: bool) -
 
 
 WHAT = "rows of changing length"
+STREAMS = 0.1
+"""Of what is reserved, at most, for blocks that wait for another stream (record_stream)."""
