@@ -31,7 +31,7 @@ def test_an_estimate_has_every_key_of_the_contract(estimate: Estimate, capsys: p
     assert data["memory"].keys() == {
         *("allocated_bytes", "reserved_bytes", "device_bytes", "low_bytes", "high_bytes"),
         *("reserved_low_bytes", "reserved_high_bytes", "smallest_bytes", "uncertainty"),
-        *("peak_phase", "phases", "lines"),
+        *("peak_phase", "phases", "moments", "lines"),
     }
     reasons = data["memory"]["uncertainty"]
     assert [reason.keys() for reason in reasons] == [{"what", "below_bytes", "above_bytes", "basis", "why"}] * 2

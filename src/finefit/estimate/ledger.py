@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from finefit.nouns.engine import divided_by
 from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.recording import Recording
-from finefit.tape.peaks import CUDA_BLOCK_BYTES, Held, Kind, by_phase, held_at, moments
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, Held, Kind, Moment, Segment, by_phase, held_at, moments
 
+from .load import WIDTH
 from .reserved import Served
 from .why import Shapes, describe
 
 LINES_SHOWN = 16
 """Further kinds are summed into one line."""
+
+
+STEPS = {"0": "first step", "1": "steady step"}
+"""By how a segment's label begins."""
 
 
 def ledger_of(recording: Recording, shapes: Shapes, served: Served | None) -> Ledger:
@@ -31,7 +38,25 @@ def ledger_of(recording: Recording, shapes: Shapes, served: Served | None) -> Le
         reserved=None if served is None else served.reserved,
         smallest_bytes=None if served is None else served.smallest_bytes,
         device=None if served is None else served.device,
+        moments=_moments(found, shapes),
     )
+
+
+def _moments(found: Sequence[tuple[Segment, Moment]], shapes: Shapes) -> dict[str, int]:
+    steps: dict[str, int] = {}
+    for segment, moment in found:
+        name = STEPS.get(segment.label.split("/")[0])
+        if name is not None and segment.phase not in ("load", "evaluation"):
+            steps[name] = max(steps.get(name, 0), moment.nbytes)
+    held = by_phase(found).get("resident", 0)
+    return {**steps, "saving": held + whole_bytes(shapes), "resuming": held}
+
+
+def whole_bytes(shapes: Shapes) -> int:
+    """What is gathered to be saved: where parameters are divided, the largest one by itself (deepspeed engine.py:
+    _zero3_consolidated_16bit_state_dict; torch's full_state_dict). Else tensor after tensor goes to the host."""
+    divided = shapes.engine is not None and "weight" in divided_by(shapes.engine)
+    return (shapes.hidden or 0) * (shapes.vocabulary or 0) * WIDTH[shapes.weight_dtype] if divided else 0
 
 
 def _with_rests(lines: tuple[Line, ...], peak_bytes: int) -> tuple[Line, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from finefit.nouns.engine import Engine, divided_by
+from finefit.nouns.knobs import Dtype
 from finefit.tape.peaks import Held, Kind
 from finefit.units import human_bytes
 
@@ -19,7 +20,7 @@ class Shapes:
     length: int
     hidden: int | None
     vocabulary: int | None
-    weight_dtype: str
+    weight_dtype: Dtype
     optim: str
     engine: Engine | None = None
 

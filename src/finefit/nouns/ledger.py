@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .range import Range
 
@@ -36,6 +36,9 @@ class Ledger:
     # None where the card has room for the worst case
     device: Range | None = None
     # what the driver's tools show for this process: reserved, and the CUDA context
+    moments: Mapping[str, int] = field(default_factory=dict)
+    # further peaks of a whole run: the first step, which makes the optimizer's state; one like all that follow; saving
+    # a checkpoint; resuming from one
 
     @property
     def reserved_bytes(self) -> int | None:

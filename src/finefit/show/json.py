@@ -54,6 +54,7 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
             "uncertainty": [] if ledger.device is None else [vars(reason) for reason in ledger.device.reasons],
             "peak_phase": ledger.peak_phase,
             "phases": ledger.phases,
+            "moments": ledger.moments,
             "lines": [
                 {"what": line.what, "bytes": line.nbytes, "phase": line.phase, "why": line.why} for line in ledger.lines
             ],

@@ -68,6 +68,7 @@ def show_estimate(estimate: Estimate) -> None:
                 "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
                 "kernels": kernel_words(knobs),
                 **({} if estimate.engine is None else {"engine": words_of(estimate.engine)}),
+                "a run": ", ".join(f"{name} {human_bytes(peak)}" for name, peak in ledger.moments.items()),
                 **_smallest(ledger),
                 **({} if estimate.host is None else _host(estimate.host)),
                 "computed by": f"{estimate.source}, {human_seconds(estimate.seconds)}; {_versions(estimate.stack)}",
