@@ -42,16 +42,17 @@ def real_step(order: dict[str, Any]) -> Recording:
         if order["model"]["quantization"]:
             random.save_pretrained(folder)
             random = load_model(order["model"] | {"folder": folder})
-        model = add_adapter(random, order["peft"])
+        model = add_adapter(random, order["peft"], rehearse._tower(order))
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=folder, **rehearse._arguments(order)),
             train_dataset=rehearse._dataset(order),
             processing_class=rehearse._tokenizer(order),
+            data_collator=rehearse._collator(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],
         )
-        checkpoint_blocks(model, order["gradient_checkpointing"], order["peft"] is not None)
+        checkpoint_blocks(model, order["gradient_checkpointing"], order["peft"] is not None, rehearse._tower(order))
         trainer.train()
     return Recording.from_json(recording_json(recorder, model))
 

@@ -7,11 +7,13 @@ Orders are plain dicts, written by `finefit.lower`:
     adapter_dtype: of what is trained beside frozen weights
     trainer: SFTConfig's arguments
     gradient_checkpointing: "all", or how many of the first blocks
+    tower:   frozen, checkpointed (None: where a block is): of a model that sees
     loss:    "fused" or "full"
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,6 +26,10 @@ from .bends.config_dict import config_from_dict
 from .bends.cpu_packing import keep_trainable_layout
 from .quantized import bnb_config, prepared, quantize_empty, take_packing
 from .stage import blocks_of
+from .tower import checkpoint_tower, freeze, without_tower
+
+Tower = Mapping[str, bool | None]
+AS_THE_REST: Tower = {"frozen": False, "checkpointed": None}
 
 
 def model_class(config: PretrainedConfig) -> Any:
@@ -78,9 +84,13 @@ def empty_model(orders: dict[str, Any], config: PretrainedConfig) -> nn.Module:
     return prepared(model) if orders["prepare"] else model
 
 
-def add_adapter(model: nn.Module, peft: dict[str, Any] | None) -> nn.Module:
+def add_adapter(model: nn.Module, peft: dict[str, Any] | None, tower: Tower = AS_THE_REST) -> nn.Module:
+    if tower["frozen"]:
+        freeze(model)
     if peft is None:
         return model
+    if tower["frozen"]:
+        peft = without_tower(model, peft)
     return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **peft))
 
 
@@ -95,14 +105,14 @@ def cast_adapters(model: nn.Module, dtype: str | None) -> None:
                 parameter.data = parameter.data.to(getattr(torch, dtype))
 
 
-def checkpoint_blocks(model: Any, count: int | str, has_adapter: bool) -> int:
+def checkpoint_blocks(model: Any, count: int | str, has_adapter: bool, tower: Tower = AS_THE_REST) -> int:
     """Checkpoints the first `count` blocks ("all": every one); returns how many that is.
 
     The first ones, because a late block that is kept is freed before an early one is recomputed.
     """
     blocks = blocks_of(model)
     number = len(blocks) if count == "all" else min(int(count), len(blocks))
-    if number == 0:
+    if number == 0 and not tower["checkpointed"]:
         return 0
     base = model.get_base_model() if has_adapter else model
     enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
@@ -111,4 +121,6 @@ def checkpoint_blocks(model: Any, count: int | str, has_adapter: bool) -> int:
         model.enable_input_require_grads()
     for index, block in enumerate(blocks):
         block.gradient_checkpointing = index < number
+    if tower["checkpointed"] is not None:
+        checkpoint_tower(model, tower["checkpointed"])
     return number

@@ -1,0 +1,80 @@
+"""From an image's size to patches and tokens, by each model's own processor, without any library.
+
+Knows: the families in `PROCESSORS`, as transformers 5.23 processes them (models/*/image_processing_*.py,
+processing_*.py); limits on pixels as the checkpoints' preprocessor_config.json have them, which are no part of
+config.json. Does not know: limits that a recipe sets itself (`max_pixels`): give the size that an image has under them;
+videos; several sizes in one row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from finefit.nouns.images import Entry, Images, Shown
+
+Config = Mapping[str, Any]
+
+CHANNELS = 3
+
+
+def shown(config: Config, images: Images) -> Shown | None:
+    """What a row's images become; None for a model that is not known to see."""
+    processor = PROCESSORS.get(config.get("model_type", ""))
+    return None if processor is None else processor(config, images)
+
+
+# Qwen2-VL, Qwen2.5-VL, Qwen3-VL
+
+PIXELS = {
+    "qwen2_vl": (56 * 56, 28 * 28 * 16384),
+    "qwen2_5_vl": (56 * 56, 28 * 28 * 16384),
+    "qwen3_vl": (256 * 256, 4096 * 4096),
+}
+"""The fewest and the most of an image. Source: preprocessor_config.json of Qwen/Qwen2-VL-2B-Instruct and
+Qwen/Qwen2.5-VL-3B-Instruct (min_pixels 3136, max_pixels 12845056), and of Qwen/Qwen3-VL-2B-Instruct (shortest_edge
+65536, longest_edge 16777216)."""
+QWEN_TEMPORAL = 2
+"""An image counts as a film of so many equal pictures: temporal_patch_size."""
+
+
+def _qwen(config: Config, images: Images) -> Shown:
+    vision = config["vision_config"]
+    patch, merge = vision.get("patch_size", 16 if config["model_type"] == "qwen3_vl" else 14), _merge(vision)
+    width, height = smart_resize(images.width, images.height, patch * merge, *PIXELS[config["model_type"]])
+    grid = (1, height // patch, width // patch)
+    patches = grid[1] * grid[2]
+    cells = CHANNELS * vision.get("temporal_patch_size", QWEN_TEMPORAL) * patch * patch
+    return Shown(
+        token=config.get("image_token_id", 151655),
+        runs=(patches // merge**2,) * images.count,
+        entries={
+            "pixel_values": Entry((images.count * patches, cells), "float32"),
+            "image_grid_thw": Entry((images.count, 3), "int64", (grid,) * images.count),
+        },
+        has_types=True,
+    )
+
+
+def _merge(vision: Config) -> int:
+    return int(vision.get("spatial_merge_size", 2))
+
+
+def smart_resize(width: int, height: int, factor: int, fewest: int, most: int) -> tuple[int, int]:
+    """To multiples of `factor` on both sides, and so many pixels. Source: image_processing_qwen2_vl.py, `smart_resize`
+    (height first there); rounds half to even, as Python does."""
+    sides = [round(side / factor) * factor for side in (width, height)]
+    if math.prod(sides) > most:
+        scale = math.sqrt(width * height / most)
+        sides = [max(factor, math.floor(side / scale / factor) * factor) for side in (width, height)]
+    elif math.prod(sides) < fewest:
+        scale = math.sqrt(fewest / (width * height))
+        sides = [math.ceil(side * scale / factor) * factor for side in (width, height)]
+    return sides[0], sides[1]
+
+
+PROCESSORS: Mapping[str, Callable[[Config, Images], Shown]] = {
+    "qwen2_vl": _qwen,
+}
+"""By the model type of a configuration; each is held against transformers' own processor in tests/catalog."""
