@@ -15,6 +15,20 @@ class SFT:
     """Trained on what rows say."""
 
 
+Reference = Literal["adapter_off", "model", "precomputed"]
+"""Who says how likely an answer was before training: the trained model with its adapters off; a frozen copy beside it;
+the rows, which were asked for it once."""
+
+
+@dataclass(frozen=True)
+class DPO:
+    """Trained to prefer one of two answers to a prompt: a row is two sequences."""
+
+    reference: Reference
+    reference_bits: Literal[4, 8] | None = None
+    # of a frozen copy, by bitsandbytes; None: as the weights are that are trained, or have adapters
+
+
 @dataclass(frozen=True)
 class Generate:
     """Answers prompts of one length, with the likeliest tokens; the names are transformers'."""
@@ -27,14 +41,21 @@ class Generate:
     # without the method's adapters
 
 
-Task = SFT | Generate
+Task = SFT | DPO | Generate
 
 
 def name_of(task: Task) -> str:
     match task:
         case SFT():
             return "sft"
+        case DPO():
+            return "dpo"
         case Generate():
             return "generate"
         case _:
             assert_never(task)
+
+
+def sequences_of(task: Task) -> int:
+    """Of one row of a batch."""
+    return 2 if isinstance(task, DPO) else 1
