@@ -11,8 +11,9 @@
                      under PEFT the norm is found nowhere and belongs to the model itself
     trl 1.16         the fused loss under PEFT reads the head's weight itself: it is gathered whole, from forward on
 
-Held against real runs of 2 and 4 processes. Does not know: rows that do not divide by the ranks (shards are padded by
-whole rows), streams, what loading takes on the way.
+Held against real runs of 1, 2 and 4 processes. Parameters are divided by whole rows; a recording says no shapes, so but
+for adapters rows are taken to divide by the ranks (a row too little for each that does not; experts that are fewer than
+the ranks would take more). Does not know: streams, what loading takes on the way.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from finefit.tape.peaks import Kind, Segment, segments
 from finefit.tape.rewrite import ENTERING, LEAVING, Place
 
 from . import states as kinds
-from .parameters import Backward, Parameter, Step, parameters_of, steps_of
+from .parameters import HEADS, Backward, Parameter, Step, adapter_rows, outside_of, parameters_of, steps_of
 from .states import FLOAT, Rank, end_of_load, without_optimizer
 
 INPUT: Kind = ("bucket", "backward", "", "reduce_scatter")
@@ -41,8 +42,6 @@ class Unit:
     """What is gathered together."""
 
     parameters: tuple[Parameter, ...]
-    stays: bool = False
-    # after forward
 
     @property
     def is_trained(self) -> bool:
@@ -52,8 +51,9 @@ class Unit:
 @dataclass(frozen=True)
 class Units:
     own: Unit
-    # of the model itself
+    # of the model itself; it stays gathered after forward, as the tail does
     embedding: Unit
+    # none where it is tied: then it is in the tail
     layers: tuple[Unit, ...]
     tail: Unit
     read: tuple[Parameter, ...]
@@ -69,6 +69,7 @@ class _Composed:
     def __init__(self, recording: Recording, engine: FSDP2, optimizer: Optimizer, width: int) -> None:
         self.recording, self.engine, self.optimizer, self.width = recording, engine, optimizer, width
         self.parameters = parameters_of(recording, width)
+        self.rows = adapter_rows(self.parameters)
         self.rewrite = without_optimizer(recording)
         self.shard_width = width if any(one.is_packed for one in self.parameters) else FLOAT
         # of what is trained
@@ -79,23 +80,27 @@ class _Composed:
 
     @cached_property
     def units(self) -> Units:
-        outside = [one for one in self.parameters if one.block is None]
-        head = [one for one in outside if "lm_head" in one.name]
-        embedding = [one for one in outside if "embed" in one.name or ".wte" in one.name or ".wpe" in one.name]
-        rest = [one for one in outside if one not in head and one not in embedding]
+        outside = outside_of(self.parameters)
+        embedding, head, rest = outside.embedding, outside.head, outside.rest
         layers = tuple(
             Unit(tuple(one for one in self.parameters if one.block == block)) for block in range(self.recording.blocks)
         )
         has_adapter = any(name[0] == "adapter" for name in self.recording.kind_names)
-        if has_adapter:
-            return Units(Unit(tuple(rest), stays=True), Unit(tuple(embedding)), layers, Unit(()), tuple(head))
-        if not head:  # tied: one unit
-            tail = Unit((*embedding, *rest), stays=True)
-            return Units(Unit((), stays=True), Unit(()), layers, tail, ())
-        return Units(Unit((), stays=True), Unit(tuple(embedding)), layers, Unit((*rest, *head), stays=True), ())
+        own, norm = (rest, ()) if has_adapter else ((), rest)
+        if not head:  # tied: one unit, gathered where the embedding is called
+            return Units(Unit(own), Unit(()), layers, Unit((*embedding, *norm)), ())
+        if has_adapter and not self._calls_head:
+            return Units(Unit(own), Unit(embedding), layers, Unit(()), head)
+        return Units(Unit(own), Unit(embedding), layers, Unit((*norm, *head)), ())
+
+    @property
+    def _calls_head(self) -> bool:
+        return any(name[2].rpartition(".")[2] in HEADS for name in self.recording.kind_names)
 
     def shard(self, parameter: Parameter) -> int:
-        return -(-parameter.elements // self.engine.ranks)
+        """Elements of a part: whole rows. Where rows are not known, as though they divided by the ranks."""
+        rows = self.rows.get(parameter.storage, parameter.elements)
+        return -(-rows // self.engine.ranks) * (parameter.elements // rows)
 
     def gathered_bytes(self, parameters: Iterable[Parameter]) -> int:
         return sum(self.shard(one) * self.engine.ranks * (1 if one.is_packed else self.width) for one in parameters)
@@ -137,7 +142,7 @@ class _Composed:
         if self.optimizer.temporaries and not self.engine.offload:
             self.rewrite.passes(place, self.optimizer.temporaries * self.shard_width * sum(shards), kinds.STEP)
         for number in gradients:
-            self.rewrite.dies(number, (step.stop, ENTERING))
+            self.rewrite.dies(number, (step.stop, LEAVING))
 
 
 class _Pass:
@@ -217,8 +222,10 @@ class _Pass:
         stop: Place = (self._back[-1].stop, LEAVING)
         flat = self._ahead(layers - 1, (self._back[0].start, ENTERING))
         tail: Place = (self._layer(layers - 1).start, LEAVING)
-        self._drop([left.get(1)], tail)
-        self._reduced(self._units.tail, tail)
+        is_tied = not self._units.embedding.parameters
+        if not is_tied:
+            self._drop([left.get(1)], tail)
+            self._reduced(self._units.tail, tail)
         for block in reversed(range(layers)):
             segment, unit = self._layer(block), self._units.layers[block]
             start: Place = (segment.start, ENTERING)
@@ -236,6 +243,9 @@ class _Pass:
             self._reduced(self._units.embedding, stop)
         else:
             self._drop([flat], stop)
+        if is_tied:  # its gradient is whole when the embedding's is there
+            self._drop([left.get(1)], stop)
+            self._reduced(self._units.tail, stop)
         self._drop([left.get(0), left.get(2), self._input], stop)
 
     def _ahead(self, block: int, place: Place) -> int | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from finefit.nouns.recording import Recording
@@ -12,6 +13,10 @@ from finefit.tape.peaks import Segment, segments, without_layer
 
 PLAIN = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")
 """Parameters that transformers' Trainer decays not (5.23, trainer.py: get_decay_parameter_names)."""
+
+
+FIRST_GRADIENT = "aten.ones_like.default"
+"""Of the loss itself: what autograd begins with."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,57 @@ def parameters_of(recording: Recording, width: int) -> tuple[Parameter, ...]:
         elements = nbytes if is_packed else nbytes // width
         found.append(Parameter(number, name, block, nbytes, elements, category == trained, is_packed))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The parameters that belong to no layer. `head` is empty where it is tied: then it is the embedding."""
+
+    embedding: tuple[Parameter, ...]
+    head: tuple[Parameter, ...]
+    rest: tuple[Parameter, ...]
+
+
+HEADS = ("lm_head", "embed_out")
+EMBEDDINGS = ("embed_tokens", "wte", "wpe", "embed_in", "word_embeddings", "embed_positions")
+"""What transformers' causal language models call the modules (5.23)."""
+
+
+def outside_of(parameters: Iterable[Parameter]) -> Outside:
+    found = [one for one in parameters if one.block is None]
+    head = tuple(one for one in found if _is_one_of(HEADS, one))
+    embedding = tuple(one for one in found if _is_one_of(EMBEDDINGS, one))
+    return Outside(embedding, head, tuple(one for one in found if one not in head and one not in embedding))
+
+
+def _is_one_of(names: Iterable[str], parameter: Parameter) -> bool:
+    return not set(names).isdisjoint(parameter.name.split("."))
+
+
+def adapter_rows(parameters: Iterable[Parameter]) -> dict[int, int]:
+    """The rows of every adapter's first matrix, by its storage: its rank, which the sizes of three matrices tell.
+
+    Those are rank × in, out × rank and out × in. Of a quantised weight two elements share a byte, or none do: twice
+    a square is no square, so one of both is the rank.
+    """
+    of: dict[tuple[str, int | None], dict[str, Parameter]] = defaultdict(dict)
+    for one in parameters:
+        module, _, part = one.name.partition(".lora_") if ".lora_" in one.name else one.name.rpartition(".base_layer.")
+        if module and (part == "weight" or part.endswith(".weight")):
+            of[module, one.block][part.split(".")[0]] = one
+    return {three["A"].storage: _rank(three) for three in of.values() if three.keys() >= {"A", "B", "weight"}}
+
+
+def _rank(three: Mapping[str, Parameter]) -> int:
+    weight = three["weight"]
+    product = three["A"].elements * three["B"].elements / weight.elements
+    roots = [math.sqrt(product / each) for each in ((1, 2) if weight.is_packed else (1,))]
+    root = min(roots, key=_off_a_whole_number)
+    return round(root)
+
+
+def _off_a_whole_number(root: float) -> float:
+    return abs(root - round(root))
 
 
 def groups_of(parameters: Iterable[Parameter]) -> tuple[tuple[Parameter, ...], ...]:
@@ -83,6 +139,8 @@ class Step:
     start: int
     # of the optimizer's part
     stop: int
+    graph: tuple[int, ...] = ()
+    # storages that the loss's graph still holds after backward, until the loss itself is dropped
 
 
 def steps_of(recording: Recording, parameters: Sequence[Parameter]) -> tuple[Step, ...]:
@@ -101,7 +159,24 @@ def _step(recording: Recording, of: Sequence[Segment], parameters: Sequence[Para
     first, *others = micro.values()
     found = _arrivals(recording, first, parameters)
     later = (Backward(of[0].start, of[-1].stop, _alike(recording, found, first, of)) for of in others)
-    return Step((Backward(first[0].start, first[-1].stop, found), *later), optimizer.start, optimizer.stop)
+    backwards = (Backward(first[0].start, first[-1].stop, found), *later)
+    return Step(backwards, optimizer.start, optimizer.stop, _left_in_graph(recording, [first, *others][-1][-1]))
+
+
+def _left_in_graph(recording: Recording, last: Segment) -> tuple[int, ...]:
+    """What dies after the gradient that backward began with: it is dropped as backward returns.
+
+    So die inputs of layers that PEFT makes leaves (enable_input_require_grads), and what bitsandbytes' 8-bit product
+    keeps on its node beside the saved tensors.
+    """
+    left: list[int] = []
+    for event in reversed(recording.events[last.start : last.stop]):
+        if event > 0:
+            return ()
+        if recording.kind_names[recording.kinds[-event - 1]][3] == FIRST_GRADIENT:
+            return tuple(reversed(left))
+        left.append(-event)
+    return ()
 
 
 def _arrivals(recording: Recording, of: Sequence[Segment], parameters: Sequence[Parameter]) -> tuple[Arrival, ...]:

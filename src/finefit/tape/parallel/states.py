@@ -10,6 +10,8 @@ from finefit.nouns.recording import Recording
 from finefit.tape.peaks import Kind, segments
 from finefit.tape.rewrite import LEAVING, Place, Rewrite
 
+from .parameters import Step
+
 FLOAT, DOUBLE = 4, 8
 WEIGHTS: Kind = ("weight", "load", "", "flat")
 MASTER: Kind = ("master", "load", "", "float32")
@@ -40,6 +42,15 @@ def without_optimizer(recording: Recording) -> Rewrite:
 
 def end_of_load(recording: Recording) -> Place:
     return next(segment.stop for segment in segments(recording) if segment.phase == "load"), LEAVING
+
+
+def loss_stays(rewrite: Rewrite, step: Step) -> None:
+    """DeepSpeed steps inside of what accelerate calls backward: the loss, and its graph, are dropped only after it.
+
+    accelerate 1.15  utils/deepspeed.py: DeepSpeedEngineWrapper.backward calls the engine's step
+    """
+    for number in step.graph:
+        rewrite.dies(number, (step.stop, LEAVING))
 
 
 def moments_born(rewrite: Rewrite, place: Place, optimizer: Optimizer, elements: Iterable[int]) -> None:

@@ -14,7 +14,7 @@ from finefit.nouns.recording import Recording
 from finefit.tape.rewrite import ENTERING, LEAVING, Place, Rewrite
 
 from .parameters import Parameter, Step, parameters_of, steps_of
-from .states import BUCKET, FLOAT, MASTER, STEP, Rank, end_of_load, moments_born, without_optimizer
+from .states import BUCKET, FLOAT, MASTER, STEP, Rank, end_of_load, loss_stays, moments_born, without_optimizer
 
 FLATTENED = 500_000_000
 """Elements that are averaged at a time."""
@@ -32,6 +32,7 @@ def compose(recording: Recording, optimizer: Optimizer, width: int) -> Rank:
     for step in steps_of(recording, parameters):
         _averaged(rewrite, step, trained, width)
         _stepped(rewrite, step, trained)
+        loss_stays(rewrite, step)
     return Rank(rewrite.told(), {})
 
 

@@ -28,7 +28,7 @@ from finefit.tape.rewrite import ENTERING, LEAVING, Place
 from . import states as kinds
 from .flat import Flat
 from .parameters import Arrival, Backward, Parameter, Step, groups_of, parameters_of, steps_of
-from .states import DOUBLE, FLOAT, Rank, end_of_load, moments_born, without_optimizer
+from .states import DOUBLE, FLOAT, Rank, end_of_load, loss_stays, moments_born, without_optimizer
 
 
 def compose(
@@ -90,6 +90,7 @@ class _Composed:
             held = self._backwards(step)
             if not self.offloads:
                 self._step(step, number == 0, held)
+            loss_stays(self.rewrite, step)
         return Rank(self.rewrite.told(), self.host)
 
     def _states(self) -> None:

@@ -11,12 +11,13 @@
                     beside offloaded parameters the persistent frozen ones stay
                     runtime/zero/parameter_offload.py: mark_persistent_parameters
 
-Held against real runs of 1, 2 and 4 processes. Does not know: what loading takes on the way.
+Held against real runs of 1, 2 and 4 processes. Does not know: what loading takes on the way; copies of what is
+offloaded on their way to the device, a part of what is gathered at a time.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -29,8 +30,8 @@ from finefit.tape.rewrite import ENTERING, LEAVING, Place, Rewrite
 from . import states as kinds
 from .calls import Call, Path, backward_calls, forward_calls, path_of, with_gradient
 from .coordinator import Coordinator, Partitioned
-from .parameters import Backward, Parameter, Step, groups_of, parameters_of, steps_of
-from .states import DOUBLE, FLOAT, Rank, end_of_load, moments_born, without_optimizer
+from .parameters import HEADS, Backward, Parameter, Step, groups_of, outside_of, parameters_of, steps_of
+from .states import DOUBLE, FLOAT, Rank, end_of_load, loss_stays, moments_born, without_optimizer
 
 NORM_ELEMENTS = 250_000_000
 """Of a gradient whose norm is taken at a time (stage3.py: _constant_buffered_norm2)."""
@@ -82,6 +83,7 @@ class _Composed:
             gathers.follow(number, step)
             if self.engine.offload == "none":
                 self._step(step, is_first=number == 0)
+            loss_stays(self.rewrite, step)
         return Rank(self.rewrite.told(), dict(self.host))
 
     def _states(self) -> None:
@@ -102,8 +104,8 @@ class _Composed:
         )
 
     def _hold(self, place: Place, nbytes: int, kind: Kind, what: str) -> None:
-        """On the device, or in the host's memory where the optimizer is."""
-        if self.engine.offload == "none" or kind == kinds.GRADIENTS:
+        """On the device, or in the host's memory where the optimizer is (DeepSpeedZeroOptimizer_Stage3.device)."""
+        if self.engine.offload == "none":
             self.rewrite.born(place, nbytes, kind)
         else:
             self.host[what] += nbytes
@@ -178,14 +180,17 @@ class _Gathers:
         self._of_path: dict[Path, list[int]] = defaultdict(list)
         for number, one in enumerate(composed.parameters):
             self._of_path[path_of(one.name, one.block)[:-1]].append(number)
+        outside = outside_of(composed.parameters)
+        self._tied = () if outside.head else tuple(path_of(one.name, None)[:-1] for one in outside.embedding[:1])
         trained = (one for one in composed.parameters if one.is_trained)
         self._trained = {path_of(one.name, one.block)[:-1] for one in trained}
         self._is_recomputed = any(name[0] == "checkpoint" for name in composed.recording.kind_names)
         # then the embedding's output has a gradient too: transformers' enable_input_require_grads
+        self._on_nodes = frozenset(_on_nodes(composed))
         self._packed: set[int] = set()
-        # storages, gathered in forward, of weights that bitsandbytes quantised
+        # storages of these, gathered in forward
         self._held: list[int] = []
-        # of these, those that its autograd nodes hold beyond their release: not as saved tensors, so to the step's end
+        # of these, those that were released since: the nodes hold them until the loss is dropped, after the step
         self._by_step: dict[str, list[Segment]] = defaultdict(list)
         for segment in segments(composed.recording):
             self._by_step[segment.label.split("/")[0]].append(segment)
@@ -198,12 +203,12 @@ class _Gathers:
 
     def born(self, nbytes: int, parameter: int | None = None) -> int:
         number = self._rewrite.born(self._place, nbytes, kinds.GATHERED)
-        if parameter is not None and self._of.parameters[parameter].is_packed and self._is_forward:
+        if parameter in self._on_nodes and self._is_forward:
             self._packed.add(number)
         return number
 
     def dies(self, number: int) -> None:
-        if number in self._packed and not self._is_recomputed:
+        if number in self._packed:
             self._held.append(number)
         else:
             self._rewrite.dies(number, self._place)
@@ -228,24 +233,51 @@ class _Gathers:
         self._coordinator.reset()
         needs = self._needs({call.path for call in forward})
         again = forward if self._is_recomputed else with_gradient(forward, self._trained)
+        self._is_forward = True
         self._go(forward, needs)
+        self._is_forward = False
         self._go(backward_calls(self._of.recording, back, again, backward.arrivals), needs)
         self._place = (back[-1].stop, LEAVING)
         self._coordinator.leave()
 
     def _needs(self, called: Container[Path]) -> dict[Path, list[int]]:
         """What each module asks for: its own parameters, and those of its parts that it reads itself. So a head whose
-        loss is fused is never called, and an adapted layer reads its adapter's dtype."""
+        loss is fused is never called, and an adapted layer reads its adapter's dtype. A tied head has its weight from
+        the embedding."""
         needs = defaultdict(list, {path: list(numbers) for path, numbers in self._of_path.items()})
         for path, numbers in self._of_path.items():
             if path not in called:
                 needs[path[:-1]] += numbers
             elif path[-2:-1] == ("lora_A",):
                 needs[path[:-2]] += numbers
+        for path in self._tied:
+            model = path[:-2]
+            heads = [head for name in HEADS if (head := (*model, name)) in called]
+            needs[heads[0] if heads else model] += self._of_path[path]
         return needs
 
     def _go(self, calls: Iterable[Call], needs: Mapping[Path, Sequence[int]]) -> None:
         for call in calls:
-            self._place, self._is_forward = call.place, call.is_forward
+            self._place = call.place
             say = self._coordinator.fetch if call.is_entry else self._coordinator.release
             say(call.path, needs.get(call.path, ()), is_forward=call.is_forward)
+
+
+def _on_nodes(composed: _Composed) -> Iterator[int]:
+    """The 4-bit weights that backward makes whole again, as many of a layer's last ones as it makes: bitsandbytes keeps
+    the packed weight on its autograd node, and not as a saved tensor, where the input needs a gradient.
+
+    bitsandbytes 0.50  autograd/_functions.py: MatMul4Bit.forward (ctx.tensors)
+    """
+    recording = composed.recording
+    whole: Counter[tuple[int | None, int]] = Counter()
+    for segment in segments(recording):
+        if segment.phase == "backward" and segment.label.startswith("0/0/"):
+            for event in recording.events[segment.start : segment.stop]:
+                if event > 0 and "dequantize_4bit" in recording.kind_names[recording.kinds[event - 1]][3]:
+                    whole[recording.block_of[event - 1], recording.nbytes[event - 1]] += 1
+    for number, one in reversed(list(enumerate(composed.parameters))):
+        made = one.block, 2 * composed.width * one.nbytes  # of two weights in a byte
+        if one.is_packed and whole[made]:
+            whole[made] -= 1
+            yield number
