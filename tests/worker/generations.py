@@ -9,14 +9,13 @@ import torch
 from recipes import merged, orders
 
 from finefit.nouns.recording import Recording
+from finefit.tape.generation import RECORDED, Anchor, Answer, prompts
 from finefit.worker import generation
 from finefit.worker.generation_stage import GenerationStage
 from finefit.worker.random_weights import random_model
 from finefit.worker.recorder import Recorder
 from finefit.worker.written import recording_json
 
-STEPS = 4
-"""Tokens that a rehearsal writes after the first."""
 Point = tuple[int, int, int]
 """Rows, tokens of each prompt, and how many are written."""
 
@@ -25,7 +24,7 @@ def asked(model_type: str = "llama", *, num_beams: int = 1, cache: str = "dynami
     """Orders of a small model on the processor, without adapters where no others are asked for."""
     writing = {
         "task": {"num_beams": num_beams, "cache": cache},
-        "steps": STEPS,
+        "steps": RECORDED,
         "kinds": "aaa",
         "layers": [None],
         "compute_capability": [8, 0],
@@ -50,6 +49,14 @@ def real(order: dict[str, Any], point: Point) -> Recording:
     stage.close()
     assert written.shape[1] == point[1] + point[2], "something ended the answer early"
     return Recording.from_json(recording_json(stage.recorder, model))
+
+
+def answer(order: dict[str, Any], point: Point, bounds: tuple[int, ...] = ()) -> Answer:
+    """Rehearsed at the places that a whole answer follows from."""
+    rows, prompt, new = point
+    few = merged(order, {"generation": {"steps": min(RECORDED, new - 1)}})
+    places = prompts(prompt, new, bounds)
+    return Answer(tuple(Anchor(place, rehearsed(few, (rows, place, prompt + new - place))) for place in places))
 
 
 def until(recording: Recording, label: str) -> int:

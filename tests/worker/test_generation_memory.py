@@ -6,10 +6,15 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from generations import STEPS, asked, curve, real, rehearsed, until
-from recipes import LORA
+from generations import answer, asked, curve, real, rehearsed, until
+from recipes import LORA, merged
 
 from finefit.errors import BadInput
+from finefit.lower.layers import told
+from finefit.tape.expand import expand, storages_and_events
+from finefit.tape.generation import RECORDED
+from finefit.tape.layers import few_of, kept_of
+from finefit.tape.peaks import phase_peaks
 from finefit.worker.rules import decoding
 
 NF4 = {
@@ -55,27 +60,78 @@ WRITERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("name", WRITERS)
-def test_rehearsal_equals_real_writing_to_the_byte(name: str, rows: int) -> None:
-    """Reading a prompt and writing the first tokens on fake tensors has the live bytes of `generate` on real ones after
-    every event, and the same marks."""
-    point = (rows, 20, STEPS + 5)
-    fake, true = rehearsed(WRITERS[name], point), real(WRITERS[name], point)
-    stop = until(true, f"{STEPS + 1}/0/decode")
-    assert [label for _, label in fake.marks[:-1]] == [label for at, label in true.marks if at < stop]
-    assert curve(fake, until(fake, "end")) == curve(true, stop)
+def test_a_whole_answer_follows_to_the_byte(name: str) -> None:
+    """From the prompt and a few tokens at three or four places of an answer follow the live bytes of `generate` after
+    every event, on real tensors and to the last token."""
+    order, (rows, prompt, new) = WRITERS[name], (2, 17, 30)
+    window = order["model"]["config"].get("sliding_window")
+    known = answer(order, (rows, prompt, new), (window - 1,) if window else ())
+    last = prompt + new - 1
+    assert known.unknown(last) is None
+    whole, true = known.written(range(prompt + 1, last + 1)), real(order, (rows, prompt, new))
+    last_birth = max(place for place, event in enumerate(whole.events) if event > 0)  # after it all is let go
+    told, measured = curve(whole, last_birth + 1), curve(true, len(true.events))
+    assert told == measured[: len(told)]
+    assert max(told) == max(measured)
+
+
+@pytest.mark.parametrize("name", ["grouped queries", "adapters", "two kinds of layer, eager"])
+def test_few_steps_stand_for_all(name: str) -> None:
+    """An answer of which only some steps are played has the peak of the whole, in every phase."""
+    order, (rows, prompt, new) = WRITERS[name], (1, 12, 120)
+    window = order["model"]["config"].get("sliding_window")
+    known = answer(order, (rows, prompt, new), (window - 1,) if window else ())
+    last = prompt + new - 1
+    played = known.played(last)
+    assert len(played) < new - 1
+    assert phase_peaks(known.written(played)) == phase_peaks(known.written(range(prompt + 1, last + 1)))
+
+
+def test_a_bound_that_nobody_knew_is_found() -> None:
+    """Where a window fills up unannounced, steps in the middle are unknown until one is recorded there."""
+    order, point = WRITERS["window exceeded while writing"], (1, 4, 60)
+    known = answer(order, point)
+    assert known.unknown(63) is not None
+    assert answer(order, point, (22,)).unknown(63) is None
+
+
+EXPANDED = {
+    "grouped queries": (asked(device="cuda", model={"dtype": "bfloat16"}), "a" * 9),
+    "4 bits, adapters": (asked(device="cuda", model=NF4, peft=LORA), "a" * 9),
+    "8 bits, beams": (asked(device="cuda", model=INT8, num_beams=2), "a" * 9),
+    "window, beams": (asked("mistral", device="cuda", num_beams=2, model=windows(23)), "a" * 9),
+    "static cache": (asked(device="cuda", cache="static"), "a" * 9),
+    "fp8 cache": (asked(device="cuda", cache="fp8"), "a" * 9),
+    "experts": (asked("qwen3_moe", device="cuda", model={"dtype": "bfloat16", "config": MOE}), "a" * 9),
+    "two kinds of layer, beams": (asked("gemma3_text", device="cuda", num_beams=3, model=windows(23)), "aab" * 7),
+}
+
+
+@pytest.mark.parametrize("name", EXPANDED)
+def test_a_few_layers_stand_for_many(name: str) -> None:
+    """A recording of a few layers, expanded, is the recording of all: every birth and death, in order, to the byte."""
+    order, layers = EXPANDED[name]
+    kinds = ["full_attention" if place % 3 == 2 else "sliding_attention" for place in range(len(layers))]
+    config = {"num_hidden_layers": len(layers)} | ({"layer_types": kinds} if "b" in layers else {})
+    order, point = merged(order, {"model": {"config": config}}), (2, 18, RECORDED + 1)
+    few = few_of(layers)
+    recordings = [rehearsed(order, point, each) for each in told(layers, few)]
+    expanded, whole = expand(recordings, [kept_of(layers, kept) for kept in few], layers), rehearsed(order, point)
+    assert expanded is not None
+    assert storages_and_events(expanded) == storages_and_events(whole)
+    assert expanded.parameters == whole.parameters
 
 
 def test_experts_are_decoded_from_copies_of_their_weights_on_a_gpu() -> None:
     """As a GPU decodes them, a rehearsal of experts equals real writing to the byte, and takes more than a processor's
     way: the copies are there."""
-    order, point = WRITERS["experts"], (2, 20, STEPS + 5)
+    order, point = WRITERS["experts"], (2, 20, RECORDED + 5)
     usual = rehearsed(order, point)
     [(home, name, answer)] = decoding.answers()
     with patch.object(home, name, answer):
         fake, true = rehearsed(order, point), real(order, point)
-    assert curve(fake, until(fake, "end")) == curve(true, until(true, f"{STEPS + 1}/0/decode"))
+    assert curve(fake, until(fake, "end")) == curve(true, until(true, f"{RECORDED + 1}/0/decode"))
     assert max(fake.nbytes[event - 1] for event in fake.events[until(fake, "1/0/decode") :] if event > 0) > max(
         usual.nbytes[event - 1] for event in usual.events[until(usual, "1/0/decode") :] if event > 0
     )
@@ -84,4 +140,4 @@ def test_experts_are_decoded_from_copies_of_their_weights_on_a_gpu() -> None:
 def test_a_cache_that_the_model_cannot_have_is_refused() -> None:
     """transformers quantises no cache of layers with a window: bad input, in its own words."""
     with pytest.raises(BadInput, match="only full attention layers"):
-        rehearsed(asked("mistral", cache="fp8", model=windows(24)), (1, 20, STEPS + 5))
+        rehearsed(asked("mistral", cache="fp8", model=windows(24)), (1, 20, RECORDED + 5))

@@ -28,6 +28,8 @@ class Point:
     # tokens of each
     rank: int = 0
     # of the adapters; 0 where there are none
+    new: int = 0
+    # tokens that are written after them, where sizes depend on how many there will be; 0 elsewhere
 
     @property
     def tokens(self) -> int:
@@ -72,6 +74,18 @@ RULERS: Mapping[str, Callable[[Point], int]] = {
 }
 """Tried in this order, after them the parts of adapters."""
 
+WRITTEN: Mapping[str, Callable[[Point], int]] = {
+    "N": lambda p: p.new,
+    "BN": lambda p: p.batch * p.new,
+    "S+N": lambda p: p.length + p.new,
+    "B·(S+N)": lambda p: p.batch * (p.length + p.new),
+    # beams, and a static cache, as long as the whole answer
+    "S·(S+N)": lambda p: p.length * (p.length + p.new),
+    "BS·(S+N)": lambda p: p.tokens * (p.length + p.new),
+    # the mask of a prompt that is read into a static cache
+}
+"""Tried as well where it is known how many tokens will be written."""
+
 NORM_ELEMENTS = 65_536
 """Of a tensor, that the multi-tensor norm adds up at a time (`worker/rules/kernels.py`)."""
 
@@ -81,7 +95,8 @@ Values = Mapping[str, int]
 
 def rulers_at(point: Point, widths: Sequence[int] = ()) -> Values:
     """`widths`: of the matrices that adapters stand beside; how many parts the norm of one has, goes by its rank."""
-    values = {name: ruler(point) for name, ruler in RULERS.items()}
+    rulers = {**RULERS, **WRITTEN} if point.new else RULERS
+    values = {name: ruler(point) for name, ruler in rulers.items()}
     return values | {f"r·{width}÷65536": -(-point.rank * width // NORM_ELEMENTS) for width in widths}
 
 
@@ -134,7 +149,7 @@ def _pairs(row: Sequence[int], values: Sequence[Values]) -> Formulas:
     if len(row) < 3:
         return ()
     found = []
-    for one, other in combinations(RULERS, 2):
+    for one, other in combinations([name for name in values[0] if name in RULERS or name in WRITTEN], 2):
         formula = _solved(row, [(each[one], each[other]) for each in values], (one, other))
         if formula and all(formula.at(each) == size for each, size in zip(values, row, strict=True)):
             found.append(formula)

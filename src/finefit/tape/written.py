@@ -55,7 +55,7 @@ def _history(history: History) -> dict[str, Any]:
         "marks": few.marks,
         "counts": history.counts,
         "growths": [_growth(growth) for growth in history.growths],
-        "points": [[point.batch, point.length, point.rank] for point in history.points],
+        "points": [_point(point) for point in history.points],
         "rows": history.rows,
         "row_of": history.row_of,
     }
@@ -78,6 +78,10 @@ def _read_history(written: dict[str, Any], bounds: Bounds) -> History:
         counts=counts,
         widths=bounds.widths,
     )
+
+
+def _point(point: Point) -> list[int]:
+    return [point.batch, point.length, point.rank, *([point.new] if point.new else [])]
 
 
 def _growth(growth: Growth) -> list[Any]:
