@@ -2,8 +2,8 @@
 
 `events[i]` is +n for the birth and -n for the death of storage n (counted from 1).
 `marks[k]` is (position in events, label); a label is `step/micro/phase`, or `step/micro/phase/block` while a repeated
-layer runs, counted from 0 in the order of the model: `1/0/backward/7`. Phases: load, batch, forward, loss, backward,
-optimizer, resident, evaluation.
+layer runs, counted from 0 in the order of the model: `1/0/backward/7`. Phases: load, batch, forward, reference, loss,
+backward, optimizer, resident, evaluation.
 """
 
 from __future__ import annotations

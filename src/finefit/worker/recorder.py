@@ -175,11 +175,16 @@ class Recorder(TorchDispatchMode):
 
 
 class ModuleNames:
-    """Keeps `recorder.modules` the stack of modules whose forward is running (recomputation included)."""
+    """Keeps `recorder.modules` the stack of modules whose forward is running (recomputation included).
 
-    def __init__(self, recorder: Recorder, model: nn.Module) -> None:
+    Names of a reference's modules begin with `reference.`.
+    """
+
+    def __init__(self, recorder: Recorder, model: nn.Module, reference: nn.Module | None = None) -> None:
         self._recorder = recorder
         self._names = {id(module): name for name, module in model.named_modules()}
+        if reference is not None:
+            self._names |= {id(module): f"reference.{name}" for name, module in reference.named_modules()}
         self._handles = [
             nn.modules.module.register_module_forward_pre_hook(self._enter),
             nn.modules.module.register_module_forward_hook(self._leave, always_call=True),

@@ -72,14 +72,18 @@ class RecordedStage(Stage):
         self.evaluated = False
         self._open = False
         self._model: Any = None
+        self._reference: Any = None
+        # a frozen copy that a trainer of preferences asks; None where it has none
         self._trained: list[Any] = []
         self._names: ModuleNames | None = None
         self._hooks: list[Any] = []
 
     def begin(self, trainer: Any) -> None:
-        self._model = trainer.model
+        self._model, self._reference = trainer.model, getattr(trainer, "ref_model", None)
         self._label("load")
         self._adopt(self._model)
+        if self._reference is not None:
+            self._adopt_reference(self._reference)
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
         self._start()
 
@@ -135,8 +139,11 @@ class RecordedStage(Stage):
         return batch
 
     def _start(self) -> None:
-        self._names = ModuleNames(self.recorder, self._model)
+        self._names = ModuleNames(self.recorder, self._model, self._reference)
         self._watch_blocks(blocks_of(self._model))
+        if self._reference is not None:
+            self._watch_blocks(blocks_of(self._reference))
+        self._watch_reference(self._model if self._reference is None else self._reference)
         self.recorder.__enter__()
         self._open = True
 
@@ -154,8 +161,7 @@ class RecordedStage(Stage):
 
     def _adopt(self, model: Any) -> None:
         """What was there before: weights by their names, frozen ones first, each with the layer it belongs to."""
-        parts = [(block, index) for index, block in enumerate(blocks_of(model))]
-        inside = {id(t): index for block, index in parts for t in [*block.parameters(), *hidden_tensors(block)]}
+        inside = _inside(model)
         frozen = [p for p in model.parameters() if not p.requires_grad]
         trained = [p for p in model.parameters() if p.requires_grad]
         adopted = [
@@ -167,6 +173,15 @@ class RecordedStage(Stage):
         for tensor, category in adopted:
             self.recorder.adopt([tensor], category, inside.get(id(tensor)), names.get(id(tensor), ""))
 
+    def _adopt_reference(self, model: Any) -> None:
+        """Beside the trained model, in its own category."""
+        inside = _inside(model)
+        for name, parameter in model.named_parameters():
+            self.recorder.adopt([parameter], "reference", inside.get(id(parameter)), f"reference.{name}")
+        for tensor in hidden_tensors(model):
+            self.recorder.adopt([tensor], "reference", inside.get(id(tensor)))
+        self.recorder.adopt(model.buffers(), "buffer")
+
     def _label(self, name: str, block: int | None = None) -> None:
         self.recorder.phase = name
         self.recorder.block = block
@@ -174,20 +189,20 @@ class RecordedStage(Stage):
         self.recorder.mark(f"{self.step}/{max(self.micro, 0)}/{name}{place}")
 
     def _watch_blocks(self, blocks: list[Any]) -> None:
-        """Marks where each repeated layer starts, forward, backward and evaluated."""
+        """Marks where each repeated layer starts: forward, backward, asked as the reference, and evaluated."""
         last = len(blocks) - 1
 
         def before(index: int, block: Any, args: tuple[Any, ...]) -> None:
             phase = self.recorder.phase
-            if phase not in ("forward", "evaluation"):
+            if phase not in ("forward", "reference", "evaluation"):
                 return  # recomputed in backward
             self._label(phase, index)
             if phase == "forward" and block.gradient_checkpointing and args:
                 self.recorder.classify([args[0]], "checkpoint")
 
         def after(index: int, result: Any) -> None:
-            if self.recorder.phase == "evaluation" and index == last:
-                self._label("evaluation")
+            if self.recorder.phase in ("reference", "evaluation") and index == last:
+                self._label(self.recorder.phase)
             if self.recorder.phase != "forward":
                 return
             hidden = result[0] if isinstance(result, tuple) else result
@@ -199,6 +214,27 @@ class RecordedStage(Stage):
         for index, block in enumerate(blocks):
             self._hooks.append(block.register_forward_pre_hook(lambda b, args, i=index: before(i, b, args)))
             self._hooks.append(block.register_forward_hook(lambda _b, _a, result, i=index: after(i, result)))
+
+    def _watch_reference(self, model: Any) -> None:
+        """A model that runs after the trained one has, before backward, is asked as the reference."""
+
+        def before() -> None:
+            if self.recorder.phase == "loss":
+                self._label("reference")
+
+        def after(said: Any) -> None:
+            if self.recorder.phase == "reference":
+                self.recorder.classify(_tensors(said.values()), "log_probs")
+                self._label("loss")
+
+        self._hooks.append(model.register_forward_pre_hook(lambda _m, _a: before()))
+        self._hooks.append(model.register_forward_hook(lambda _m, _a, said: after(said)))
+
+
+def _inside(model: Any) -> dict[int, int]:
+    """The layer that each tensor of one belongs to."""
+    parts = [(block, index) for index, block in enumerate(blocks_of(model))]
+    return {id(t): index for block, index in parts for t in [*block.parameters(), *hidden_tensors(block)]}
 
 
 def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:

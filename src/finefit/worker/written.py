@@ -22,10 +22,12 @@ def _elements(parameter: nn.Parameter) -> int:
     return parameter.numel() if state is None else math.prod(state.shape)
 
 
-def recording_json(recorder: Recorder, model: nn.Module) -> dict[str, Any]:
+def recording_json(recorder: Recorder, model: nn.Module, reference: nn.Module | None = None) -> dict[str, Any]:
+    """Parameters are the model's own; those of a frozen copy of it are not counted again."""
     names: dict[tuple[str, str, str, str], int] = {}
     kinds = []
-    _name_quantized(recorder, model)
+    for each in (model, *([] if reference is None else [reference])):
+        _name_quantized(recorder, each)
     for birth in recorder.births:
         name = (birth.category, birth.phase, birth.module, birth.op)
         kinds.append(names.setdefault(name, len(names)))
