@@ -100,7 +100,7 @@ def balanced(
     return pen.told()
 
 
-MODELS = ("a" * 9, "A" * 9, "AAAA" + "a" * 9, "b" + "a" * 9, "ba" * 7, "ccccca" * 5)
+MODELS = ("a" * 9, "A" * 9, "AAAA" + "a" * 9, "b" + "a" * 9, "ba" * 7, "ccccca" * 5, "bbbbba" * 5)
 
 
 @pytest.mark.parametrize("is_freed_late", [False, True])

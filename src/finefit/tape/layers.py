@@ -5,7 +5,9 @@ layer does may depend on the two on either side of it (the first one's input is 
 feeds the loss), so it is known where a recorded layer has the same kind and the same neighbours.
 
 Most models repeat one layer; some a few (five of a sliding window, one of full attention), perhaps after layers of
-their own (dense ones before the experts). What is repeated is cut to as few times as show every neighbourhood.
+their own (dense ones before the experts). What is repeated is cut to as few times as show every neighbourhood, of a
+kind's first layer and of a later one: what a kind's layers share dies in the backward of the first of them. Does not
+know what only a kind's last layer would do; a proof, whose added layers are between, would fail.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def neighbourhoods(layers: Layers) -> list[str]:
 
 def sources(few: Layers, whole: Layers) -> tuple[int, ...] | None:
     """The recorded layer that stands for each of the whole model's; None where one has no such. Of several, the one
-    that is like it the furthest to both sides: a kind's first and last layer may do what no other of it does."""
+    that is most like it."""
     known: dict[str, list[int]] = {}
     for block, here in enumerate(neighbourhoods(few)):
         known.setdefault(here, []).append(block)
@@ -56,10 +58,16 @@ def sources(few: Layers, whole: Layers) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-def _likeness(few: Layers, block: int, whole: Layers, place: int) -> int:
-    """How many neighbours are alike on either side, on the side where fewer are."""
-    before = _alike(reversed(few[:block]), reversed(whole[:place]))
-    return min(before, _alike(few[block + 1 :], whole[place + 1 :]))
+def _likeness(few: Layers, block: int, whole: Layers, place: int) -> tuple[bool, bool, int]:
+    """Whether it has others of its kind before it where the other has, since what a kind's layers share dies in the
+    backward of the first of them; and after it; and how many neighbours are alike on the side where fewer are."""
+    letter = whole[place]
+    earlier, later = few[:block], few[block + 1 :]
+    return (
+        (letter in earlier) == (letter in whole[:place]),
+        (letter in later) == (letter in whole[place + 1 :]),
+        min(_alike(reversed(earlier), reversed(whole[:place])), _alike(later, whole[place + 1 :])),
+    )
 
 
 def _alike(some: Iterable[str], others: Iterable[str]) -> int:
@@ -85,8 +93,17 @@ def times(few: Layers, whole: Layers, units: Sequence[Layers]) -> tuple[int, ...
 def few_of(layers: Layers) -> tuple[Kept, ...]:
     """What is recorded of a model: as few layers as show all, and the same with one more of each unit that it repeats.
     Nothing, where that is no less than the whole."""
-    shortest = min(_cuts(layers.lower(), layers), key=lambda recorded: len(recorded[0]), default=None)
-    return shortest if shortest and len(shortest[0]) < len(layers) else ()
+    shorter = [recorded for recorded in _cuts(layers.lower(), layers) if len(recorded[0]) < len(layers)]
+    shorter.sort(key=lambda recorded: len(recorded[0]))
+    return next((recorded for recorded in shorter if _tells(kept_of(layers, recorded[0]), layers)), ())
+
+
+def _tells(few: Layers, whole: Layers) -> bool:
+    """Whether each of the whole model's layers has one like it, that has others of its kind before it where it has."""
+    found = sources(few, whole)
+    return found is not None and all(
+        (whole[place] in whole[:place]) == (few[block] in few[:block]) for place, block in enumerate(found)
+    )
 
 
 def _cuts(kinds: Layers, layers: Layers) -> Iterator[tuple[Kept, ...]]:
@@ -96,13 +113,14 @@ def _cuts(kinds: Layers, layers: Layers) -> Iterator[tuple[Kept, ...]]:
         if len(breaks) > LONGEST_PERIOD:
             continue
         for start, stop in zip((0, *(place + 1 for place in breaks)), (*breaks, len(kinds) - period), strict=True):
-            yield _cut(layers, start, stop + period, period)
+            for turns in range(2, 4):
+                yield _cut(layers, start, stop + period, period, turns)
 
 
-def _cut(layers: Layers, start: int, stop: int, period: int) -> tuple[Kept, ...]:
+def _cut(layers: Layers, start: int, stop: int, period: int, turns: int) -> tuple[Kept, ...]:
     """`layers[start:stop]` repeats itself, its checkpointed part and its kept one."""
     middle = next((place for place in range(start, stop) if layers[place].islower()), stop)
-    parts = [_Part(start, middle, period), _Part(middle, stop, period)]
+    parts = [_Part(start, middle, period, turns), _Part(middle, stop, period, turns)]
     wanted = [(0, 0), *(more for part, more in zip(parts, ((1, 0), (0, 1)), strict=True) if part.is_cut)]
     before, after = range(start), range(stop, len(layers))
     return tuple((*before, *parts[0].kept(more), *parts[1].kept(other), *after) for more, other in wanted)
@@ -113,11 +131,13 @@ class _Part:
     start: int
     stop: int
     period: int
+    turns: int
+    # of the kinds, at least
 
     @property
     def fewest(self) -> int:
-        """A whole period between the neighbourhoods of both ends; of several kinds a first, a last, and one between."""
-        return 2 * REACH + 1 if self.period == 1 else max(2 * REACH + 2 * self.period, 3 * self.period)
+        """A whole period between the neighbourhoods of both ends."""
+        return max(2 * REACH + self.period, self.turns * self.period)
 
     @property
     def is_cut(self) -> bool:

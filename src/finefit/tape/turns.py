@@ -6,7 +6,7 @@ and its storages are that layer's. What dies last while a layer runs, and is of 
 both expand as all that layers do (`expand.py`), and are proven by that.
 
 Does not know why turns are as many as layers are: without a recording of more layers, anything may be. Nor loops
-through layers of a kind that are further apart than two, as one in six are: what such a loop leaves does not expand.
+through a kind's layers whose last one is no model's last or last but one, and leaves something: that does not expand.
 """
 
 from __future__ import annotations
@@ -65,19 +65,11 @@ class Part:
 @dataclass(frozen=True)
 class Loop:
     part: Part
-    first: int
-    # birth, of the part's
     pattern: Pattern
     layers: tuple[int, ...]
     # in the order of turns
-
-    @property
-    def bounds(self) -> list[int]:
-        """The events at which turns begin, and where the last one ends: with its last birth, since what dies after that
-        may be no turn's."""
-        length = len(self.pattern)
-        births = self.part.births[self.first : self.first + length * len(self.layers)]
-        return [*births[::length], births[-1] + 1]
+    bounds: tuple[int, ...]
+    # the events at which turns begin, and where the last one ends
 
     @property
     def marks(self) -> list[Mark]:
@@ -146,7 +138,20 @@ def _loops(recording: Recording, layers: Layers) -> Iterator[Loop]:
         facts = [_fact(recording, storage) for storage in born]
         for chosen in _choices(layers):
             for first, length in _repeats(facts, len(chosen)):
-                yield Loop(part, first, _pattern(recording, born[first : first + length]), _in_turn(chosen, part))
+                pattern = _pattern(recording, born[first : first + length])
+                bounds = _bounds(recording, part, range(first, first + length * len(chosen), length))
+                yield Loop(part, pattern, _in_turn(chosen, part), bounds)
+
+
+def _bounds(recording: Recording, part: Part, firsts: range) -> tuple[int, ...]:
+    """`firsts`: which of the part's births begin turns. What dies after the last birth of the last turn is of it where
+    the like died after the one before; else it may be no turn's."""
+    births = (*part.births, part.stop)
+    last, before = births[firsts.stop - 1] + 1, births[firsts.stop - 1 - firsts.step] + 1
+    dying = recording.events[last : births[firsts.stop]]
+    alike = [event - firsts.step for event in recording.events[before : births[firsts.stop - firsts.step]]]
+    end = last + len(dying) if sorted(dying) == sorted(alike) else last
+    return (*births[firsts.start : firsts.stop : firsts.step], end)
 
 
 def _fact(recording: Recording, storage: int) -> Born:
