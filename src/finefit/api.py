@@ -14,6 +14,7 @@ from finefit.estimate.host import host_of
 from finefit.estimate.rehearsed import ledger_from, spread
 from finefit.lower.orders import base_orders, job_orders, rehearsal_orders
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.images import Images
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Dtype, Knobs
 from finefit.nouns.loop import Loop
@@ -47,6 +48,7 @@ def estimate(
     gpu: str = "auto",
     trust_remote_code: bool = False,
     loop: Loop = OURS,
+    images: Images | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Estimate:
     """The memory of one pinned recipe: replayed where its tape is known, else rehearsed. Raises `BadInput`."""
@@ -58,7 +60,7 @@ def estimate(
     knobs, changed = suited(knobs, found)
     engine = engine_for(knobs, machine, found)
     alone, loop = of_one_rank(engine, knobs, loop)
-    recipe = Recipe(found, method, alone, machine, loop, trust_remote_code)
+    recipe = Recipe(found, method, alone, machine, loop, trust_remote_code, images)
     told = find(recipe, say)
     rank, half = spread(told.recording, engine, knobs, alone, machine), at_half(recipe, told)
     shorter = None if half is None else spread(half, engine, knobs, alone, machine).recording
@@ -71,9 +73,10 @@ def estimate(
         ledger=ledger,
         engine=engine,
         host=host_of(method, knobs, machine, engine, ledger, rank.host),
+        images=images,
         source=told.source,
         stack=told.stack,
-        notes=(*notes, *agreed, *changed, *_left_out(found), *told.notes),
+        notes=(*notes, *agreed, *changed, *_left_out(found, images, knobs), *told.notes),
         seconds=time.perf_counter() - started,
     )
 
@@ -198,11 +201,23 @@ def method_of(job: Job) -> Method:
             assert_never(job.method)
 
 
-def _left_out(model: Model) -> tuple[str, ...]:
+def images_of(job: Job) -> Images | None:
+    """Those of every row; None where rows show none."""
+    if job.image_size is None:
+        return None
+    width, height = map(int, job.image_size.split("x"))
+    return Images(width, height, job.images)
+
+
+def _left_out(model: Model, images: Images | None, knobs: Knobs) -> tuple[str, ...]:
     """What the model has and the figures do not."""
     if "vision_config" not in model.config:
         return ()
-    return ("computed for text alone: the weights of the vision tower are counted, its images are not modelled yet",)
+    if images is None:
+        return ("computed for text alone: the weights of the vision tower are counted; say --image-size for images",)
+    if knobs.attn_implementation == "flash_attention_2":
+        return ("the tower's attention is computed as torch's flash kernel, image by image, not in one packed call",)
+    return ()
 
 
 def _machine_or_reference(gpu: str) -> tuple[Machine, tuple[str, ...]]:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import finefit
-from finefit.api import method_of
+from finefit.api import images_of, method_of
 from finefit.cli.main import run
 from finefit.errors import RunFailed
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.images import Images
 from finefit.nouns.job import Job
 from finefit.nouns.ledger import Ledger
 from finefit.nouns.method import Method
@@ -62,6 +63,9 @@ class Api(ModuleType):
 
     def method_of(self, job: Job) -> Method:
         return method_of(job)
+
+    def images_of(self, job: Job) -> Images | None:
+        return images_of(job)
 
     def estimate(self, model: str, **how: Any) -> Estimate:
         self._note(model=model, **how)

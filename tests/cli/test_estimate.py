@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import Full, LoRA, QLoRA
 from finefit.units import GIB
@@ -143,3 +144,31 @@ def test_segments_are_torchs_unless_one_says_so(cli: Cli, words: str, on: bool) 
     assert (said.code, cli.api.asked["knobs"].expandable_segments) == (0, on)
     assert not any("segments" in note for note in json.loads(said.out)["notes"])
     assert json.loads(said.out)["recipe"]["expandable_segments"] is on
+
+
+def test_images_are_asked_for_by_their_size(cli: Cli) -> None:
+    """One in each sequence where no number is said, and none where no size is."""
+    cli("estimate", "gpt2")
+    assert cli.api.asked["images"] is None
+    cli("estimate", "gpt2", "--image-size", "1280x720")
+    assert cli.api.asked["images"] == Images(1280, 720)
+    cli("estimate", "gpt2", "--image-size", "1280x720", "--images", "3", "--freeze-vision-tower")
+    assert cli.api.asked["images"] == Images(1280, 720, 3)
+    assert cli.api.asked["knobs"].freeze_vision_tower
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("", None), ("--vit-gradient-checkpointing", True), ("--no-vit-gradient-checkpointing", False)],
+)
+def test_the_tower_is_recomputed_as_the_rest_unless_one_says_so(cli: Cli, word: str, meant: bool | None) -> None:
+    """Said, it is on or off."""
+    assert cli("estimate", "gpt2", *word.split()).code == 0
+    assert cli.api.asked["knobs"].vit_gradient_checkpointing is meant
+
+
+def test_images_without_a_size_are_bad_input(cli: Cli) -> None:
+    """How many, of which size?"""
+    said = cli("estimate", "gpt2", "--images", "2")
+    assert said.code == 2
+    assert "size is not said" in said.err

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from finefit.errors import BadInput
+from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
+from finefit.nouns.model import Model
 from finefit.rehearsal.recipe import Recipe
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
@@ -77,3 +80,56 @@ def test_any_number_of_first_layers_shares_a_tape() -> None:
     """As long as four of each kind are left; fewer are recorded as they are."""
     assert recipe(gradient_checkpointing=4).key == recipe(gradient_checkpointing=20).key
     assert len({recipe(gradient_checkpointing=count).key for count in (1, 2, 3, 4)}) == 4
+
+
+def seeing(width: int = 640, count: int = 1, **knobs: object) -> Recipe:
+    return replace(recipe("Qwen/Qwen2-VL-2B-Instruct", **knobs), images=Images(width, 480, count))
+
+
+def test_images_are_in_the_key_and_with_them_how_many_rows() -> None:
+    """The tower goes through images one by one: each size, each number of them and each micro-batch is a recipe of its
+    own; the length is not."""
+    keys = [
+        recipe("Qwen/Qwen2-VL-2B-Instruct").key,
+        *(
+            seeing(width, count, per_device_train_batch_size=rows).key
+            for width in (320, 640)
+            for count in (1, 2)
+            for rows in (1, 2)
+        ),
+        seeing(freeze_vision_tower=True).key,
+        seeing(vit_gradient_checkpointing=False).key,
+    ]
+    assert len(set(keys)) == len(keys)
+    assert seeing(max_length=2048).key == seeing().key
+    assert seeing(640).key == seeing(644).key  # the processor makes the same of both
+
+
+def test_a_tower_is_a_tower_with_or_without_images() -> None:
+    """Text alone goes by a tower, but its weights and adapters are there; a model that sees nothing has none."""
+    assert recipe("Qwen/Qwen2-VL-2B-Instruct", freeze_vision_tower=True).key != recipe("Qwen/Qwen2-VL-2B-Instruct").key
+    assert recipe(freeze_vision_tower=True).key == recipe().key
+
+
+def test_the_towers_own_number_of_layers_is_in_the_key() -> None:
+    """Only the language model's layers are free."""
+
+    def of(layers: int, tower: int) -> str:
+        config = {"model_type": "llava", "text_config": {"num_hidden_layers": layers, "model_type": "llama"}}
+        model = Model("seeing", config | {"vision_config": {"num_hidden_layers": tower}})
+        return replace(recipe(), model=model).key
+
+    assert of(20, 24) == of(30, 24) != of(20, 12)
+
+
+def test_rows_have_room_for_their_images() -> None:
+    """Fewer tokens than the images become are bad input, which says how many are enough."""
+    assert seeing(max_length=seeing().least_length).key
+    with pytest.raises(BadInput, match="at least 392"):
+        _ = seeing(max_length=391).key
+
+
+def test_a_model_that_sees_nothing_is_shown_nothing() -> None:
+    """And is named."""
+    with pytest.raises(BadInput, match="sees nothing"):
+        _ = replace(recipe(), images=Images(640, 480)).key

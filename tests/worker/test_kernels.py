@@ -141,6 +141,37 @@ def test_norms_have_a_part_for_every_chunk_of_the_largest() -> None:
     assert inside(recorded(call)) == [3 * 2 * 4]
 
 
+def images(target: torch.Size, tokens: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows, the mask that says where images go, and what goes there."""
+    rows = torch.empty(target, dtype=BF16, requires_grad=True)
+    mask = torch.empty(*target[:2], 1, dtype=torch.bool)
+    return rows, mask, torch.empty(tokens, target[-1], dtype=BF16, requires_grad=True)
+
+
+def test_what_is_put_into_a_mask_is_counted_first() -> None:
+    """An int64 for every element of the rows, and the mask in their shape."""
+    target = torch.Size([2, 100, 64])
+
+    def call() -> Callable[[], Any]:
+        rows, mask, seen = images(target, 30)
+        return lambda: rows.masked_scatter(mask, seen)
+
+    assert inside(recorded(call)) == [target.numel() * 8, target.numel()]
+
+
+def test_a_gradient_is_taken_out_of_a_mask_by_places() -> None:
+    """Three int64 for every element that an image gave, and as much of the mask as is larger than the result."""
+    target, tokens = torch.Size([2, 100, 64]), 30
+
+    def call() -> Callable[[], Any]:
+        rows, mask, seen = images(target, tokens)
+        made = rows.masked_scatter(mask, seen)
+        return lambda: torch.autograd.grad(made, seen, torch.empty(target, dtype=BF16))
+
+    chosen = tokens * 64
+    assert inside(recorded(call)) == [chosen * 3 * 8, target.numel() - chosen * 2]
+
+
 def test_a_processor_takes_none_of_it() -> None:
     """A rehearsal for a processor has no rules of a GPU."""
     assert inside(recorded(attention(128, 32, HEADS, BF16), card=None)) == []

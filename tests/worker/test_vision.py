@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from recipes import rehearsed
-from test_rehearsal import curve, real_step
+from recipes import merged, rehearsed
+from test_rehearsal import check_expansion, curve, real_step
 from vision import FAMILIES, FROZEN, seeing
 
+from finefit.lower.layers import told
+from finefit.tape.expand import expand
+from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import phase_peaks
 
 WAYS = {
@@ -40,6 +43,25 @@ def test_a_rehearsal_with_images_equals_the_real_step(family: str, way: str) -> 
     assert phase_peaks(fake) == phase_peaks(real)
     assert fake.trainable_parameters == real.trainable_parameters
     assert curve(fake) == curve(real)
+
+
+EXPANDED = {
+    "adapters, checkpointed": ({"gradient_checkpointing": "all"}, "A" * 9),
+    "full, tower frozen": ({"peft": None, "tower": FROZEN}, "a" * 9),
+}
+
+
+@pytest.mark.parametrize("way", EXPANDED)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_few_layers_of_language_stand_for_many_beside_the_whole_tower(family: str, way: str) -> None:
+    """On a GPU, a recording of a few layers of the language model with the whole tower, expanded to 9, is the recording
+    of 9: every birth and death, in order, to the byte."""
+    changes, layers = EXPANDED[way]
+    text = {"text_config": {"num_hidden_layers": len(layers)}}
+    order = merged(seeing(family, device="cuda", **changes), {"model": {"config": text}})
+    few = few_of(layers)
+    recordings = [rehearsed(order, each) for each in told(layers, few)]
+    check_expansion(rehearsed(order), expand(recordings, [kept_of(layers, kept) for kept in few], layers))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 2048
 DOES_NOT_FIT = 3
+SAID_OFF = ("expandable_segments", "vit_gradient_checkpointing")
 
 Text = str | None
 
@@ -65,6 +66,19 @@ def command(
     zero_stage: Annotated[Text, _option("0|1|2|3", "DeepSpeed's ZeRO: what GPUs divide among them.")] = None,
     offload: Annotated[Text, _option("none|optimizer|all", "To the host's memory: with ZeRO or FSDP. [none]")] = None,
     fsdp: Annotated[bool, typer.Option("--fsdp", help="torch's FSDP2, one unit a layer.")] = False,
+    image_size: Annotated[Text, _option("WxH", "Pixels of each image, for a model that sees. [none]")] = None,
+    images: Annotated[Text, _option("N", "Images of a sequence; max-length counts their tokens. [1]")] = None,
+    freeze_vision_tower: Annotated[
+        bool, typer.Option("--freeze-vision-tower", help="The language model alone is trained, or has adapters.")
+    ] = False,
+    vit_gradient_checkpointing: Annotated[
+        bool | None,
+        typer.Option(
+            "--vit-gradient-checkpointing/--no-vit-gradient-checkpointing",
+            help="The tower's layers are recomputed. [where any layer is]",
+            show_default=False,
+        ),
+    ] = None,
     gpu: Annotated[Text, _option("NAME", "Like RTX4090 or 8xH100-80GB; cpu; auto: this machine. [auto]")] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code of the model's folder.")
@@ -89,6 +103,7 @@ def command(
             knobs=_knobs(job),
             gpu=gpu_name,
             trust_remote_code=job.trust_remote_code,
+            images=api.images_of(job),
             progress=say,
         )
     estimate = replace(estimate, notes=(*notes, *estimate.notes))
@@ -111,8 +126,8 @@ def _word(value: object) -> str:
 
 
 def _is_given(key: str, value: object) -> bool:
-    """A switch that is not there is off; of the segments, it may be said."""
-    return value is not None and (value is not False or key == "expandable_segments")
+    """A switch that is not there is off; of some, it may be said."""
+    return value is not None and (value is not False or key in SAID_OFF)
 
 
 def _known_gpu(name: str, reference: str) -> str:

@@ -58,6 +58,7 @@ def ledger_from(
         weight_dtype=knobs.dtype,
         optim=knobs.optim,
         engine=engine,
+        has_tower="vision_config" in model.config,
     )
     gpu = machine.gpu
     flattens = isinstance(engine, DeepSpeed) and engine.stage in (1, 2)

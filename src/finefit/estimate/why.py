@@ -23,6 +23,8 @@ class Shapes:
     weight_dtype: Dtype
     optim: str
     engine: Engine | None = None
+    has_tower: bool = False
+    # a vision tower, beside the language model
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,14 @@ class Words:
 def describe(kind: Kind, held: Held, shapes: Shapes) -> Words:
     """`held` is one storage kind at the peak, or several that read alike."""
     category, phase, module, op = kind
+    is_tower = shapes.has_tower and not TOWER.isdisjoint(module.split("."))
+    if category == "weight" and shapes.has_tower:
+        return _divided_weights(is_tower, shapes)
     fixed = _fixed(category, held, shapes)
     if fixed is not None:
         return fixed
     operation = op.removeprefix("aten.").split(".")[0]
-    role = _role(module)
+    role = "vision tower" if is_tower else _role(module)
     where = f"{role}: " if role else ""
     if category == "workspace":
         return Words(f"{operation} workspace", f"taken by the kernel itself, {held.count} at a time")
@@ -48,6 +53,17 @@ def describe(kind: Kind, held: Held, shapes: Shapes) -> Words:
     if phase in ("forward", "loss"):
         return Words(f"{where}saved for backward", f"{_many(held)}, kept by {operation} and others until backward")
     return Words(f"{where}{phase} temporaries", f"{_many(held)}, the largest from {operation}")
+
+
+TOWER = frozenset({"visual", "vision_tower", "vision_model", "connector", "multi_modal_projector"})
+"""What transformers (5.23) calls the modules that see, and those that fit what they say to the language model."""
+
+
+def _divided_weights(is_tower: bool, shapes: Shapes) -> Words:
+    count = shapes.parameters - shapes.trainable_parameters or shapes.parameters
+    if is_tower:
+        return Words("vision tower: weights", f"what sees, and what projects it, of {count:,} parameters")
+    return Words("weights", f"all but the vision tower's, of {count:,} parameters ({shapes.weight_dtype})")
 
 
 def _fixed(category: str, held: Held, shapes: Shapes) -> Words | None:
@@ -78,7 +94,7 @@ def _fixed(category: str, held: Held, shapes: Shapes) -> Words | None:
         case "checkpoint":
             return Words("checkpointed layer inputs", _layer_inputs(held, shapes))
         case "batch":
-            return Words("batch", "token ids, labels and mask")
+            return Words("batch", "token ids, labels and mask" + (", and pixels" if shapes.has_tower else ""))
         case "buffer":
             return Words("buffers", "constants of the model, such as rotary frequencies")
         case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from finefit.nouns.images import Images
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
@@ -13,6 +14,7 @@ from finefit.nouns.model import Model
 from finefit.nouns.packed import Packed, packed_in
 from finefit.tape.layers import few_of
 
+from .images import images_of, words_of
 from .layers import layers_of, told
 
 LEARNING_RATE = {Full: 1e-5, LoRA: 1e-4, QLoRA: 1e-4}
@@ -58,6 +60,7 @@ def base_orders(
             "disable_tqdm": True,
         },
         "gradient_checkpointing": knobs.gradient_checkpointing,
+        "tower": {"frozen": knobs.freeze_vision_tower, "checkpointed": knobs.vit_gradient_checkpointing},
         "loss": knobs.loss,
         "data": None,
         "environment": _environment(knobs, machine),
@@ -111,6 +114,7 @@ def rehearsal_orders(
     loop: Loop,
     *,
     whole: bool = False,
+    images: Images | None = None,
 ) -> dict[str, Any]:
     """`orders`, rehearsed: a few layers where they stand for all, every layer where they do not (`whole`)."""
     layers = layers_of(model, knobs)
@@ -128,6 +132,7 @@ def rehearsal_orders(
             "compute_capability": list(capability),
             "hold_outputs": loop.hold_outputs,
             "attention_kernel": "flash" if flash else loop.attention_kernel,
+            "images": None if images is None else words_of(images_of(model, images, knobs.max_length)),
         },
     }
 

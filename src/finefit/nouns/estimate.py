@@ -8,6 +8,7 @@ from typing import Literal
 
 from .engine import Engine
 from .host import Host
+from .images import Images
 from .knobs import Knobs
 from .ledger import Ledger
 from .machine import Gpu, Machine
@@ -37,6 +38,8 @@ class Estimate:
     # None: one GPU, and none; the ledger is that of the rank that takes most
     host: Host | None = None
     # what it takes beside the GPUs
+    images: Images | None = None
+    # of every row
 
     @property
     def verdict(self) -> Verdict | None:

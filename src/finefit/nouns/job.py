@@ -69,6 +69,14 @@ class Job:
     zero_stage: ZeroStage | None = None
     offload: Offload | None = None
     fsdp: bool = False
+    freeze_vision_tower: bool = False
+    vit_gradient_checkpointing: bool | None = None
+
+    # what rows show
+    image_size: str | None = None
+    # like `1280x720`; None: no images
+    images: int = 1
+    # of one row
 
     # the run
     logging_steps: int = 1

@@ -41,3 +41,7 @@ class Knobs:
     # to the host's memory, by DeepSpeed or FSDP2
     fsdp: bool = False
     # torch's FSDP2
+    freeze_vision_tower: bool = False
+    # of a model that sees: the language model alone is trained, or has adapters; what projects images stays, too
+    vit_gradient_checkpointing: bool | None = None
+    # the tower's layers recomputed; None: as transformers' one switch sets them, where any layer is

@@ -44,7 +44,8 @@ def find(recipe: Recipe, say: Callable[[str], None]) -> Found:
 def at_half(recipe: Recipe, found: Found) -> Recording | None:
     """The same step with rows of half the length, where the tape knows it: what comes before the longest row."""
     point = replace(recipe.point, length=recipe.point.length // 2)
-    half = None if found.tape is None else found.tape.at(point, recipe.layers)
+    has_room = point.length >= recipe.least_length
+    half = found.tape.at(point, recipe.layers) if found.tape is not None and has_room else None
     return None if half is None else _as_asked(half, recipe)
 
 

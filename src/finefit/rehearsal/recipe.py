@@ -12,6 +12,7 @@ from typing import Any
 
 from finefit.lower.layers import LISTS, layer_kinds, layers_of
 from finefit.lower.orders import base_orders, rehearsal_orders
+from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
@@ -24,6 +25,8 @@ from finefit.tape.sizes import Point
 from finefit.tape.tape import Bounds, Take
 
 OURS = Loop()
+AS_THE_REST = {"frozen": False, "checkpointed": None}
+"""A tower that is trained and checkpointed as the language model is."""
 FREE_CONFIG = {
     "_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range", "bos_token_id",
     "eos_token_id", "pad_token_id", "architectures", "rope_theta", "tokenizer_class", "pretraining_tp",
@@ -51,11 +54,19 @@ class Recipe:
     machine: Machine
     loop: Loop = OURS
     trust_remote_code: bool = False
+    images: Images | None = None
+    # of every row
 
     @property
     def point(self) -> Point:
         rank = 0 if isinstance(self.method, Full) else self.method.r
         return Point(self.knobs.per_device_train_batch_size, self.knobs.max_length, rank)
+
+    @property
+    def least_length(self) -> int:
+        """Of a row, so that its images have room."""
+        images = self.orders["rehearsal"]["images"]
+        return 1 if images is None else sum(images["runs"]) + len(images["runs"])
 
     @cached_property
     def layers(self) -> Layers:
@@ -75,7 +86,7 @@ class Recipe:
     def orders(self) -> dict[str, Any]:
         """For a rehearsal at `point`, with two micro-batches where any number follows from them."""
         base = base_orders(self.model, self.method, self.knobs, self.machine, self.trust_remote_code)
-        orders = rehearsal_orders(base, self.model, self.knobs, self.machine, self.loop)
+        orders = rehearsal_orders(base, self.model, self.knobs, self.machine, self.loop, images=self.images)
         if not self.accumulates_freely:
             return orders
         return orders | {"rehearsal": orders["rehearsal"] | {"accumulation": RECORDED}}
@@ -124,6 +135,10 @@ class Recipe:
         }
         if not self.accumulates_freely:
             parts["accumulation"] = rehearsal["accumulation"]
+        if orders["tower"] != AS_THE_REST and "vision_config" in self.model.config:
+            parts["tower"] = orders["tower"]
+        if self.images is not None:  # the tower goes through the images one by one: each number is another history
+            parts["images"] = [rehearsal["images"], self.point.batch]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _layers_key(self) -> list[Any]:
@@ -169,7 +184,7 @@ def _without(config: Mapping[str, Any], free: set[str]) -> dict[str, Any]:
     if not _scales_by_length(config) and "n_positions" not in config:
         free = free | {"max_position_embeddings", "rope_scaling", "rope_parameters"}
     return {
-        name: _without(value, free) if isinstance(value, Mapping) else value
+        name: _without(value, FREE_CONFIG if name == "vision_config" else free) if isinstance(value, Mapping) else value
         for name, value in config.items()
         if name not in free and value is not None
     }

@@ -36,6 +36,8 @@ def choose(job: Job, machine: Machine) -> Knobs:
         zero_stage=job.zero_stage,
         offload=job.offload or "none",
         fsdp=job.fsdp,
+        freeze_vision_tower=job.freeze_vision_tower,
+        vit_gradient_checkpointing=job.vit_gradient_checkpointing,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, assert_never
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.host import Host, Need
+from finefit.nouns.images import Images
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap, Receipt
@@ -93,7 +94,19 @@ def _range(known: Range | None, typical: str, low: str, high: str) -> dict[str, 
 
 
 def _recipe(estimate: Estimate) -> dict[str, Any]:
-    return {"task": "sft", "method": name_of(estimate.method), **_knobs_of(estimate.method), **asdict(estimate.knobs)}
+    return {
+        "task": "sft",
+        "method": name_of(estimate.method),
+        **_knobs_of(estimate.method),
+        **asdict(estimate.knobs),
+        **_images(estimate.images),
+    }
+
+
+def _images(images: Images | None) -> dict[str, Any]:
+    if images is None:
+        return {"image_size": None, "images": 0}
+    return {"image_size": f"{images.width}x{images.height}", "images": images.count}
 
 
 def _knobs_of(method: Method) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .words import (
     checkpointing_words,
     count_words,
     gap_percent,
+    images_words,
     kernel_words,
     method_words,
     percent,
@@ -64,6 +65,7 @@ def show_estimate(estimate: Estimate) -> None:
                 "parameters": f"{count_words(ledger.parameters)}, {count_words(ledger.trainable_parameters)} trained",
                 "batch": f"{knobs.per_device_train_batch_size} × {knobs.max_length} tokens, "
                 f"{knobs.gradient_accumulation_steps} micro-batches a step",
+                **({} if estimate.images is None else {"images": images_words(estimate.images)}),
                 "recomputed": checkpointing_words(knobs.gradient_checkpointing),
                 "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
                 "kernels": kernel_words(knobs),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.images import Images
 from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.machine import Gpu
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
@@ -53,6 +54,10 @@ def checkpointing_words(layers: Checkpointing) -> str:
             return "the first layer"
         case _:
             return f"the first {layers} layers"
+
+
+def images_words(images: Images) -> str:
+    return f"{images.count} of {images.width} × {images.height} in each sequence"
 
 
 def kernel_words(knobs: Knobs) -> str:

@@ -84,6 +84,10 @@ def empty_model(orders: dict[str, Any], config: PretrainedConfig) -> nn.Module:
     return prepared(model) if orders["prepare"] else model
 
 
+def tower_of(orders: dict[str, Any]) -> Tower:
+    return orders.get("tower", AS_THE_REST)
+
+
 def add_adapter(model: nn.Module, peft: dict[str, Any] | None, tower: Tower = AS_THE_REST) -> nn.Module:
     if tower["frozen"]:
         freeze(model)

@@ -151,15 +151,15 @@ def _summary(seconds: list[float]) -> dict[str, Any]:
 @contextmanager
 def _trainer(orders: dict[str, Any], stage: Stage) -> Iterator[Any]:
     """Built as a run's is: model, adapter, trainer, casts, checkpoints."""
-    from .build import add_adapter, cast_adapters, checkpoint_blocks
+    from .build import add_adapter, cast_adapters, checkpoint_blocks, tower_of
     from .random_weights import random_model
 
     torch.manual_seed(0)
-    model = add_adapter(random_model(orders["model"], orders["device"]), orders["peft"])
+    model = add_adapter(random_model(orders["model"], orders["device"]), orders["peft"], tower_of(orders))
     with tempfile.TemporaryDirectory() as scratch:
         trainer = _made(orders, model, stage, scratch)
         cast_adapters(model, orders["adapter_dtype"])
-        checkpoint_blocks(model, orders["gradient_checkpointing"], orders["peft"] is not None)
+        checkpoint_blocks(model, orders["gradient_checkpointing"], orders["peft"] is not None, tower_of(orders))
         yield trainer
 
 

@@ -27,7 +27,7 @@ from .batches import Row, facts_of, fullest_batch, keep_batch, keep_longest_held
 from .bends.foreach import multi_tensor_for_fake_tensors
 from .bends.scalars import numbers_of_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
-from .build import AS_THE_REST, Tower, add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config
+from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config, tower_of
 from .fake import make_fake
 from .images import ImageCollator, with_placeholders
 from .layers import are_alike, keep_layers
@@ -153,7 +153,7 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         kept, checkpointed = few
         keep_layers(config, kept)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"], _tower(orders)), mode)
+    model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"], tower_of(orders)), mode)
     card = _card(orders)
     recorder = Recorder(workspaces(card) if card else ())
     stage = FakeStage(recorder, mode, on_gpu=card is not None)
@@ -174,7 +174,7 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         cast_adapters(model, orders["adapter_dtype"])
         keep_longest_held_out(trainer)
         data = _data(orders, trainer) if orders["data"] and not _has_rows(orders) else None
-        checkpoint_blocks(model, checkpointed, orders["peft"] is not None, _tower(orders))
+        checkpoint_blocks(model, checkpointed, orders["peft"] is not None, tower_of(orders))
         rehearsal.enter_context(mode)
         rehearsal.enter_context(ControlFlow(mode))
         rehearsal.enter_context(numbers_of_fake_tensors())
@@ -296,10 +296,6 @@ def _collator(orders: dict[str, Any]) -> ImageCollator | None:
     """None: TRL's own, for text."""
     images = orders["rehearsal"].get("images")
     return ImageCollator(images) if images else None
-
-
-def _tower(orders: dict[str, Any]) -> Tower:
-    return orders.get("tower", AS_THE_REST)
 
 
 def _tokenizer(orders: dict[str, Any]) -> Any:

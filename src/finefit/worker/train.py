@@ -20,7 +20,7 @@ from finefit.nouns.steps import optimizer_steps
 
 from .allocator_stage import AllocatorStage, CudaCounters
 from .batches import refuse_long_rows
-from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model
+from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model, tower_of
 from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
@@ -112,7 +112,7 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
     train_rows = conversations(data["train"])
     eval_rows = conversations(data["eval"]) if data["eval"] else None
     set_seed(orders["trainer"]["seed"])
-    model = add_adapter(load_model(orders["model"]), orders["peft"])
+    model = add_adapter(load_model(orders["model"]), orders["peft"], tower_of(orders))
     trainer = RunTrainer(
         model=model,
         args=SFTConfig(
@@ -132,7 +132,9 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
     refuse_long_rows(trainer, orders["max_length"], data["train"])
     if len(trainer.train_dataset) != len(train_rows):
         raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
-    checkpointed = checkpoint_blocks(model, orders["gradient_checkpointing"], orders["peft"] is not None)
+    checkpointed = checkpoint_blocks(
+        model, orders["gradient_checkpointing"], orders["peft"] is not None, tower_of(orders)
+    )
     trainer.events.write(
         "loaded",
         rows=len(train_rows),

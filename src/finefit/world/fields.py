@@ -42,6 +42,9 @@ def _within(low: float, high: float, words: str) -> Limit:
     return lambda number: low <= number <= high, words
 
 
+IMAGE_SIZE = re.compile(r"[1-9]\d{0,5}x[1-9]\d{0,5}")
+"""Width and height in pixels."""
+
 COUNT = _within(1, MANY, "at least 1")
 ABOVE_ZERO = 1e-300
 LIMITS: dict[str, Limit] = {
@@ -64,6 +67,8 @@ LIMITS: dict[str, Limit] = {
     "eval_steps": COUNT,
     "save_steps": COUNT,
     "save_total_limit": COUNT,
+    "image_size": (lambda text: bool(IMAGE_SIZE.fullmatch(text)), "width and height in pixels, like 1280x720"),
+    "images": COUNT,
 }
 
 

@@ -130,6 +130,17 @@ def evaluation_needs_rows(given: Given) -> Iterator[Problem]:
         yield Problem("there are no rows to evaluate on", where=given.where("eval_steps"), hint="eval_data: FILE.jsonl")
 
 
+def images_have_a_size(given: Given) -> Iterator[Problem]:
+    if given.has("images") and given.job.image_size is None and "image_size" not in given.wrong:
+        yield Problem("of which size is not said", where=given.where("images"), hint="image_size: WIDTHxHEIGHT")
+
+
+def rows_to_train_on_show_nothing(given: Given) -> Iterator[Problem]:
+    if given.job.data and given.has("image_size"):
+        why = "this version estimates what images need, and trains on text"
+        yield Problem("rows with images come in a later version", where=given.where("image_size"), why=why)
+
+
 def files_are_there(given: Given) -> Iterator[Problem]:
     for key in ("data", "eval_data"):
         path = getattr(given.job, key)
@@ -165,5 +176,7 @@ RULES: tuple[Rule, ...] = (
     ligers_loss_comes_with_its_kernels,
     scaled_gradients_need_float32,
     evaluation_needs_rows,
+    images_have_a_size,
+    rows_to_train_on_show_nothing,
     *engine_rules.RULES,
 )

@@ -76,6 +76,7 @@ SWITCHES: dict[tuple[str, bool], tuple[str, str] | None] = {
     ("no_deepspeed", True): None,
     ("no_packing", True): None,
     ("no_expandable_segments", True): ("expandable_segments", "false"),
+    ("no_vit_gradient_checkpointing", True): ("vit_gradient_checkpointing", "false"),
     ("packing", False): None,
     ("fsdp", False): None,
 }
@@ -84,8 +85,10 @@ SWITCHES: dict[tuple[str, bool], tuple[str, str] | None] = {
 FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpointing", "mixed_precision")) | {
     "assistant_only_loss",
     "expandable_segments",
+    "freeze_vision_tower",
     "trust_remote_code",
     "use_liger_kernel",
+    "vit_gradient_checkpointing",
 }
 """Keys that mean true where an option gives no value."""
 
@@ -93,7 +96,6 @@ LATER_KEYS = frozenset(
     [
         "packing",
         "deepspeed",
-        "image_size",
         "num_gpus",
         "num_nodes",
     ]

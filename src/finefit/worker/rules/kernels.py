@@ -7,9 +7,9 @@ between multiples of 128.
 Looked up, and nothing to add: dropout, fused AdamW, cross entropy and `nll_loss`, both softmaxes forward; cuBLASLt (the
 product with a bias) uses cuBLAS's own workspace (`unified_cublas_and_lt_workspaces`, CublasHandlePool.cpp); layer norm
 backward has partial sums for more than 65,536 rows of a small width alone (layer_norm_kernel.cu, `M > 64 * 1024`).
-Not known: what CUB's sort takes beside its inputs; what cuDNN's attention takes backward; tiles for keys and values in
-efficient attention, half precision, heads above 64, on cards of small shared memory (at most 13 MB, or 64 KB for each
-row and head where they are more than 200).
+Not known: what cuDNN takes for the convolution that makes patches of an image, and for attention backward; what CUB's
+scan and sort take beside their inputs; tiles for keys and values in efficient attention, half precision, heads above
+64, on cards of small shared memory (at most 13 MB, or 64 KB for each row and head where they are more than 200).
 """
 
 from __future__ import annotations
@@ -115,6 +115,39 @@ def _index_put(
     return [count * masked * INT64, *[count * INT64] * 4]
 
 
+def _masked_scatter(target: torch.Tensor, mask: torch.Tensor, *_: Any) -> list[int]:
+    """The sum of the mask up to every element of the target, and the mask in its shape.
+
+    Source: aten/src/ATen/native/cuda/IndexKernel.cpp, `masked_scatter__cuda` (maskPrefixSum), and IndexKernel.cu,
+    `launch_masked_scatter_kernel` (mask_cont). Left out where a row has one number a token (TRL's fused head): 9 bytes
+    each.
+    """
+    if target.dim() < EMBEDDED:
+        return []
+    return [target.numel() * INT64, _spread(mask, target)]
+
+
+def _masked_scatter_backward(grad: torch.Tensor, mask: torch.Tensor, sizes: Any, *_: Any) -> list[int]:
+    """The places that are true in the mask, a number for each dimension; before them the mask in the target's shape,
+    which is gone when the result comes.
+
+    Source: aten/src/ATen/native/TensorAdvancedIndexing.cpp, `masked_scatter_backward_symint` (masked_select);
+    cuda/IndexKernel.cpp, `masked_select_out_cuda_impl`; cuda/Nonzero.cu, `nonzero_cuda_out_impl` (self_, out_temp).
+    """
+    if grad.dim() < EMBEDDED:
+        return []
+    chosen = math.prod(sizes)
+    return [chosen * grad.dim() * INT64, max(0, _spread(mask, grad) - chosen * grad.element_size())]
+
+
+def _spread(mask: torch.Tensor, target: torch.Tensor) -> int:
+    """A mask of the target's shape in one piece, where it is none."""
+    return 0 if mask.expand(target.shape).is_contiguous() else target.numel()
+
+
+EMBEDDED = 3
+"""Dimensions of what images are put into: rows, tokens, and the width of a token."""
+
 CHUNK = 65536
 
 
@@ -147,5 +180,7 @@ ROWS: dict[Any, tuple[str, Callable[..., list[int]]]] = {
     aten.index_put.default: ("index_put", _index_put),
     aten.index_put_.default: ("index_put", _index_put),
     aten._index_put_impl_.default: ("index_put", _index_put),
+    aten.masked_scatter.default: ("masked_scatter", _masked_scatter),
+    aten.masked_scatter_backward.default: ("masked_scatter backward", _masked_scatter_backward),
     aten._foreach_norm.Scalar: ("foreach_norm", _foreach_norm),
 }
