@@ -27,6 +27,7 @@ def unit_of(few: str, more: str) -> str:
 
 @given(models())
 @example("A" * 12 + "a" * 4)
+@example("AABAABAabaabaabaa")
 @example(("aaaaab" * 11)[:62])
 @example(("aaaaab" * 11)[:34])
 def test_a_few_show_every_layer(whole: str) -> None:

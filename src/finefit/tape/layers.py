@@ -95,7 +95,13 @@ def few_of(layers: Layers) -> tuple[Kept, ...]:
     Nothing, where that is no less than the whole."""
     shorter = [recorded for recorded in _cuts(layers.lower(), layers) if len(recorded[0]) < len(layers)]
     shorter.sort(key=lambda recorded: len(recorded[0]))
-    return next((recorded for recorded in shorter if _tells(kept_of(layers, recorded[0]), layers)), ())
+    return next((recorded for recorded in shorter if _all_told(recorded, layers)), ())
+
+
+def _all_told(recorded: Sequence[Kept], layers: Layers) -> bool:
+    """The whole model, and each proof."""
+    few, *proofs = (kept_of(layers, kept) for kept in recorded)
+    return all(_tells(few, longer) for longer in (layers, *proofs))
 
 
 def _tells(few: Layers, whole: Layers) -> bool:
