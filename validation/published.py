@@ -127,6 +127,7 @@ def held(row: dict[str, str]) -> Literal["no", "step", "next"]:
 def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str, str]) -> str:
     sys.path.insert(0, str(Path(__file__).parent))  # also where this file is not the script that runs
     from kit.report import headline, section
+    from ranks_kit.report import section as section_of_ranks
 
     exact = [row for row in rows if row["expressible"] == "yes"]
     other = [row for row in rows if row["expressible"] != "yes" and row["id"] in results]
@@ -174,6 +175,8 @@ def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str
             f"{', '.join(row['id'] for row in left)}.",
             "",
             *section(),
+            "",
+            *section_of_ranks(),
             "",
         ]
     )

@@ -55,7 +55,7 @@ def hidden_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
     for module in model.modules():
         if not is_quantized(module):
             continue
-        state: Any = getattr(module.weight, "quant_state", None)
+        state: Any = getattr(module.weight, "quant_state", None) or getattr(module, "quant_state", None)
         if state is not None:
             nested = state.state2
             found = [state.absmax, state.code, state.offset, nested and nested.absmax, nested and nested.code]

@@ -8,7 +8,7 @@ of modules, which are never called.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import takewhile
@@ -17,9 +17,10 @@ from finefit.nouns.recording import Recording
 from finefit.tape.peaks import Segment, without_layer
 from finefit.tape.rewrite import ENTERING, LEAVING, Place
 
-from .parameters import Arrival
+from .parameters import HEADS, Arrival
 
 Path = tuple[str, ...]
+PRODUCT = "aten.mm.default"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def forward_calls(recording: Recording, of: Sequence[Segment]) -> list[Call]:
     walk = _Walk()
     for segment in of:
         for position, path in _places(recording, segment):
-            walk.to(path, position)
+            if path or walk.stack:
+                walk.to(path, position)
     stop = of[-1].stop
     calls = [*walk.calls, *(Call((stop, LEAVING), path, is_entry=False) for path in reversed(walk.stack))]
     return [each for call in calls for each in (*_dropout(call), call)]
@@ -80,25 +82,43 @@ def with_gradient(forward: Sequence[Call], is_trained: Container[Path]) -> list[
 def backward_calls(
     recording: Recording, of: Sequence[Segment], forward: Iterable[Call], arrivals: Iterable[Arrival]
 ) -> Iterator[Call]:
-    """Of the segments of a backward pass: first what belongs to no layer, then layer after layer."""
-    over = {path_of(arrival.parameter.name, arrival.parameter.block)[:-1]: arrival.position for arrival in arrivals}
+    """Of the segments of a backward pass: first what belongs to no layer, then layer after layer.
+
+    A module is over where the gradient of its weight arrives; a head begins after the loss, where its own product is.
+    """
+    weights = ((arrival.parameter, arrival.position) for arrival in arrivals)
+    known = {(path_of(one.name, one.block)[:-1], False): position for one, position in weights}
     waiting = [Call(call.place, call.path, not call.is_entry, is_forward=False) for call in reversed(list(forward))]
+    product = first_product(recording, of[0])
+    for path in {call.path for call in waiting if call.path[-1:] and call.path[-1] in HEADS}:
+        known = {(path, True): product, (path, False): product + 1} | known
     for segment in of:
         again = _recomputed(recording, segment)
         mine = _those_before(waiting, _block(segment))
         waiting = waiting[len(mine) :]
-        yield from _in_turn(mine, segment, again, over)
+        yield from _in_turn(mine, segment, again, known)
     yield from (replace(call, place=(of[-1].stop, LEAVING)) for call in waiting)
 
 
-def _in_turn(mine: Sequence[Call], segment: Segment, again: Sequence[Call], over: dict[Path, int]) -> Iterator[Call]:
+def first_product(recording: Recording, segment: Segment) -> int:
+    """Where the head's own backward begins, in what belongs to no layer; its start where there is no product."""
+    for position in range(segment.start, segment.stop):
+        number = recording.events[position]
+        if number > 0 and recording.kind_names[recording.kinds[number - 1]][3] == PRODUCT:
+            return position
+    return segment.start
+
+
+def _in_turn(
+    mine: Sequence[Call], segment: Segment, again: Sequence[Call], known: Mapping[tuple[Path, bool], int]
+) -> Iterator[Call]:
+    """`known`: no call is entered, or over, before this."""
     position = segment.start
     for number, call in enumerate(mine):
         if number == 1 and again:  # the layer itself is entered, then it is recomputed
             yield from again
             position = max(position, again[-1].place[0])
-        if not call.is_entry:
-            position = max(position, min(over.get(call.path, position), segment.stop))
+        position = max(position, min(known.get((call.path, call.is_entry), position), segment.stop))
         yield replace(call, place=(position, ENTERING if position < segment.stop else LEAVING))
 
 
@@ -106,7 +126,9 @@ def _recomputed(recording: Recording, segment: Segment) -> list[Call]:
     walk = _Walk()
     last = segment.start
     for position, path in _places(recording, segment):
-        if not walk.stack and path:
+        if not path:
+            continue
+        if not walk.stack:
             walk.stack.append(_layer(path))
         walk.to(path, position)
         last = position
@@ -114,13 +136,13 @@ def _recomputed(recording: Recording, segment: Segment) -> list[Call]:
 
 
 def _places(recording: Recording, segment: Segment) -> Iterator[tuple[int, Path]]:
+    """Births, and the modules they are in: the model itself where they are in none of its parts."""
     names = recording.kind_names
     for position in range(segment.start, segment.stop):
         number = recording.events[position]
         if number > 0:
             module = names[recording.kinds[number - 1]][2]
-            if module:
-                yield position, path_of(module, recording.block_of[number - 1])
+            yield position, path_of(module, recording.block_of[number - 1]) if module else ()
 
 
 @cache

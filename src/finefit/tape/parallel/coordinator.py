@@ -51,6 +51,7 @@ class Partitioned:
     # bytes of an element
     is_persistent: bool
     is_frozen: bool
+    is_offloaded: bool = False
 
     def whole_bytes(self, ranks: int) -> int:
         """Padded to the ranks."""
@@ -192,7 +193,10 @@ class Coordinator:
         return number in self._here or number in self._flights
 
     def _new(self, nbytes: int, parameter: int | None = None) -> int | None:
-        return None if self._ranks == 1 else self._memory.born(nbytes, parameter)
+        """Of one rank the part is the whole, unless it must come from the host first."""
+        if self._ranks == 1 and not (parameter is not None and self._of[parameter].is_offloaded):
+            return None
+        return self._memory.born(nbytes, parameter)
 
     def _gather(self, wanted: Iterable[int]) -> None:
         numbers = sorted(set(wanted))

@@ -30,11 +30,14 @@ from finefit.tape.peaks import Kind, Segment, segments
 from finefit.tape.rewrite import ENTERING, LEAVING, Place
 
 from . import states as kinds
+from .calls import first_product
 from .parameters import HEADS, Backward, Parameter, Step, adapter_rows, outside_of, parameters_of, steps_of
 from .states import FLOAT, Rank, end_of_load, without_optimizer
 
 INPUT: Kind = ("bucket", "backward", "", "reduce_scatter")
 SHARDS: Kind = ("gradient", "backward", "", "shards")
+EMBEDDING = -1
+"""Among the layers, the one before the first."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,16 @@ class Units:
     # by the loss itself, in the place of a unit
 
 
-def compose(recording: Recording, engine: FSDP2, optimizer: Optimizer, width: int) -> Rank:
-    """`width`: bytes of one element as it is computed in. All ranks are alike."""
-    return _Composed(recording, engine, optimizer, width).told()
+def compose(recording: Recording, engine: FSDP2, optimizer: Optimizer, width: int, rank: int = 0) -> Rank:
+    """`width`: bytes of one element as it is computed in. Ranks are alike, but that the last ones' parts are padded
+    where rows do not divide, and padding has no state."""
+    return _Composed(recording, engine, optimizer, width, rank).told()
 
 
 class _Composed:
-    def __init__(self, recording: Recording, engine: FSDP2, optimizer: Optimizer, width: int) -> None:
+    def __init__(self, recording: Recording, engine: FSDP2, optimizer: Optimizer, width: int, rank: int) -> None:
         self.recording, self.engine, self.optimizer, self.width = recording, engine, optimizer, width
+        self.rank = rank
         self.parameters = parameters_of(recording, width)
         self.rows = adapter_rows(self.parameters)
         self.rewrite = without_optimizer(recording)
@@ -102,6 +107,11 @@ class _Composed:
         rows = self.rows.get(parameter.storage, parameter.elements)
         return -(-rows // self.engine.ranks) * (parameter.elements // rows)
 
+    def unpadded(self, parameter: Parameter) -> int:
+        """Of this rank's part."""
+        part = self.shard(parameter)
+        return max(0, min(part, parameter.elements - self.rank * part))
+
     def gathered_bytes(self, parameters: Iterable[Parameter]) -> int:
         return sum(self.shard(one) * self.engine.ranks * (1 if one.is_packed else self.width) for one in parameters)
 
@@ -121,10 +131,14 @@ class _Composed:
 
     def _states(self) -> None:
         place = end_of_load(self.recording)
+        if self.engine.offload:
+            trained = sum(self.shard(one) for one in self.parameters if one.is_trained)
+            self.host["gradients of a step"] = self.shard_width * trained
         self.rewrite.drop(one.storage for one in self.parameters)
         for one in self.parameters:
             wide = self.shard_width if one.is_trained else 1 if one.is_packed else self.width
-            self.hold(place, wide * self.shard(one), kinds.MASTER if one.is_trained else kinds.WEIGHTS, "weights")
+            kind, what = (kinds.MASTER, "trained weights") if one.is_trained else (kinds.WEIGHTS, "weights")
+            self.hold(place, wide * self.shard(one), kind, what)
 
     def hold(self, place: Place, nbytes: int, kind: Kind, what: str) -> int | None:
         """On the device, or in the host's memory."""
@@ -135,7 +149,7 @@ class _Composed:
 
     def _step(self, step: Step, gradients: Sequence[int], *, is_first: bool) -> None:
         place: Place = (step.start, ENTERING)
-        shards = [self.shard(one) for one in self.parameters if one.is_trained]
+        shards = [self.unpadded(one) for one in self.parameters if one.is_trained]
         if is_first:
             for nbytes in (size * self.shard_width // FLOAT for n in shards for size in state_bytes(self.optimizer, n)):
                 self.hold(place, nbytes, kinds.MOMENTS, "optimizer state")
@@ -159,7 +173,7 @@ class _Pass:
         # of the reduction before
         self._sums: list[int] = []
         self._there: dict[int, int] = {}
-        # layers that stay gathered after forward
+        # what stays gathered after forward: layers by their numbers, the embedding
         self._gradients: dict[int, list[int]] = defaultdict(list)
         for arrival in backward.arrivals:
             self._gradients[arrival.parameter.storage].append(arrival.storage)
@@ -177,14 +191,10 @@ class _Pass:
         left = {0: self._gathered(self._units.own, start)}
         if not self._units.embedding.parameters:  # it is in the tail
             left[1] = self._gathered(self._units.tail, start)
-        self._drop([self._gathered(self._units.embedding, start)], (_first_layer(self._forward), LEAVING))
+        self._forwarded(EMBEDDING, self._gathered(self._units.embedding, start), (_first_layer(self._forward), LEAVING))
         for block, unit in enumerate(self._units.layers):
             segment = next(each for each in self._forward if each.label.endswith(f"/forward/{block}"))
-            out = self._gathered(unit, (segment.start, ENTERING))
-            if self._of.engine.reshard_after_forward:
-                self._drop([out], (segment.stop, LEAVING))
-            elif out is not None:
-                self._there[block] = out
+            self._forwarded(block, self._gathered(unit, (segment.start, ENTERING)), (segment.stop, LEAVING))
         if self._units.embedding.parameters:
             left[1] = self._gathered(self._units.tail, (loss.start, ENTERING))
         if self._units.read:
@@ -194,15 +204,31 @@ class _Pass:
         self._flat = None
         return {place: number for place, number in left.items() if number is not None}
 
+    def _forwarded(self, block: int, out: int | None, place: Place) -> None:
+        if self._of.engine.reshard_after_forward:
+            self._drop([out], place)
+        elif out is not None:
+            self._there[block] = out
+
     def _gathered(self, unit: Unit, place: Place) -> int | None:
         """The parameters of a unit; the flat output that they are copied from outlives the copying."""
         nbytes = self._of.gathered_bytes(unit.parameters)
         if not nbytes:
             return None
+        if self._of.engine.ranks == 1:
+            return self._copied(unit, place)
         flat = self._gather(unit, place)
         out = self._rewrite.born(place, nbytes, kinds.GATHERED)
         self._drop([self._flat], place)
         self._flat = flat
+        return out
+
+    def _copied(self, unit: Unit, place: Place) -> int:
+        """One rank alone copies its shards, each cast by itself, without a flat output (wait_for_unshard)."""
+        out = self._rewrite.born(place, self._of.gathered_bytes(unit.parameters), kinds.GATHERED)
+        if self._of.shard_width != self._of.width:
+            cast = max((one.elements for one in unit.parameters if one.is_trained), default=0)
+            self._rewrite.passes(place, self._of.width * cast, kinds.GATHERED)
         return out
 
     def _gather(self, unit: Unit, place: Place) -> int:
@@ -220,7 +246,9 @@ class _Pass:
     def _backwards(self, left: dict[int, int]) -> None:
         layers = len(self._units.layers)
         stop: Place = (self._back[-1].stop, LEAVING)
-        flat = self._ahead(layers - 1, (self._back[0].start, ENTERING))
+        first = self._back[0]
+        head = first.start if self._units.read else first_product(self._of.recording, first)
+        flat = self._ahead(layers - 1, (head, ENTERING))
         tail: Place = (self._layer(layers - 1).start, LEAVING)
         is_tied = not self._units.embedding.parameters
         if not is_tied:
@@ -229,29 +257,37 @@ class _Pass:
         for block in reversed(range(layers)):
             segment, unit = self._layer(block), self._units.layers[block]
             start: Place = (segment.start, ENTERING)
-            out = self._there.pop(block, None)
-            if out is None:
-                out = self._rewrite.born(start, self._of.gathered_bytes(unit.parameters), kinds.GATHERED)
+            out = self._out(block, unit, start)
             self._drop([flat], start)
             flat = self._ahead(block - 1, start)
             end: Place = (self._layer(block - 1).start, LEAVING) if block else (segment.stop, LEAVING)
             self._drop([out], end)
             self._reduced(unit, end)
         if self._units.embedding.is_trained:
-            out = self._rewrite.born(stop, self._of.gathered_bytes(self._units.embedding.parameters), kinds.GATHERED)
+            out = self._out(EMBEDDING, self._units.embedding, stop)
             self._drop([flat, out], stop)
             self._reduced(self._units.embedding, stop)
         else:
-            self._drop([flat], stop)
+            self._drop([flat, self._there.pop(EMBEDDING, None)], stop)
         if is_tied:  # its gradient is whole when the embedding's is there
             self._drop([left.get(1)], stop)
             self._reduced(self._units.tail, stop)
         self._drop([left.get(0), left.get(2), self._input], stop)
 
+    def _out(self, block: int, unit: Unit, place: Place) -> int:
+        """In backward, where the flat output is there already, or the unit itself still is."""
+        if block in self._there:
+            return self._there.pop(block)
+        if self._of.engine.ranks == 1:
+            return self._copied(unit, place)
+        return self._rewrite.born(place, self._of.gathered_bytes(unit.parameters), kinds.GATHERED)
+
     def _ahead(self, block: int, place: Place) -> int | None:
         """The next unit of backward: a layer, or the embedding, which is gathered for nothing where it is frozen."""
-        unit = self._units.layers[block] if block >= 0 else self._units.embedding
-        return self._gather(unit, place) if unit.parameters and block not in self._there else None
+        unit = self._units.embedding if block == EMBEDDING else self._units.layers[block]
+        if not unit.parameters or block in self._there or self._of.engine.ranks == 1:
+            return None
+        return self._gather(unit, place)
 
     def _layer(self, block: int) -> Segment:
         return next(segment for segment in self._back if segment.label.endswith(f"/backward/{block}"))

@@ -11,8 +11,10 @@
                     beside offloaded parameters the persistent frozen ones stay
                     runtime/zero/parameter_offload.py: mark_persistent_parameters
 
-Held against real runs of 1, 2 and 4 processes. Does not know: what loading takes on the way; copies of what is
-offloaded on their way to the device, a part of what is gathered at a time.
+Held against real runs of 1, 2 and 4 processes, where host and device are one memory: which of both has something is
+from source. Does not know: what loading takes on the way; copies of what is offloaded on their way to the device, a
+part of what is gathered at a time; that under LoRA the first layer's keys and values need no backward, so a model small
+enough to stay gathered lets their weights go sooner.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from finefit.tape.peaks import Kind, Segment, segments
 from finefit.tape.rewrite import ENTERING, LEAVING, Place, Rewrite
 
 from . import states as kinds
-from .calls import Call, Path, backward_calls, forward_calls, path_of, with_gradient
+from .calls import Call, Path, backward_calls, first_product, forward_calls, path_of, with_gradient
 from .coordinator import Coordinator, Partitioned
 from .parameters import HEADS, Backward, Parameter, Step, groups_of, outside_of, parameters_of, steps_of
 from .states import DOUBLE, FLOAT, Rank, end_of_load, loss_stays, moments_born, without_optimizer
@@ -180,8 +182,7 @@ class _Gathers:
         self._of_path: dict[Path, list[int]] = defaultdict(list)
         for number, one in enumerate(composed.parameters):
             self._of_path[path_of(one.name, one.block)[:-1]].append(number)
-        outside = outside_of(composed.parameters)
-        self._tied = () if outside.head else tuple(path_of(one.name, None)[:-1] for one in outside.embedding[:1])
+        self._outside = outside_of(composed.parameters)
         trained = (one for one in composed.parameters if one.is_trained)
         self._trained = {path_of(one.name, one.block)[:-1] for one in trained}
         self._is_recomputed = any(name[0] == "checkpoint" for name in composed.recording.kind_names)
@@ -199,7 +200,9 @@ class _Gathers:
     def _partitioned(self) -> Iterator[Partitioned]:
         for number, one in enumerate(self._of.parameters):
             width = 1 if one.is_packed else self._of.width
-            yield Partitioned(number, one.elements, width, self._of.is_persistent(one), not one.is_trained)
+            is_persistent, is_frozen = self._of.is_persistent(one), not one.is_trained
+            is_offloaded = self._of.engine.offload == "all" and not (is_persistent and is_frozen)
+            yield Partitioned(number, one.elements, width, is_persistent, is_frozen, is_offloaded)
 
     def born(self, nbytes: int, parameter: int | None = None) -> int:
         number = self._rewrite.born(self._place, nbytes, kinds.GATHERED)
@@ -221,10 +224,10 @@ class _Gathers:
         self._place = (step.start, ENTERING)
         self._coordinator.drop_all()
         self._place = (step.stop, LEAVING)
+        self._coordinator.keep()
         for held in self._held:
             self._rewrite.dies(held, self._place)
         self._held.clear()
-        self._coordinator.keep()
 
     def _pass(self, of: Sequence[Segment], backward: Backward) -> None:
         forward = forward_calls(self._of.recording, [segment for segment in of if segment.phase == "forward"])
@@ -235,7 +238,10 @@ class _Gathers:
         again = forward if self._is_recomputed else with_gradient(forward, self._trained)
         self._is_forward = True
         self._go(forward, needs)
+        if self._of.engine.ranks == 1 and of[0].label.startswith("0/0/"):
+            self._copied_once(of, {call.path for call in forward})
         self._is_forward = False
+        self._heads_input_stays(of, back[0])
         self._go(backward_calls(self._of.recording, back, again, backward.arrivals), needs)
         self._place = (back[-1].stop, LEAVING)
         self._coordinator.leave()
@@ -250,17 +256,45 @@ class _Gathers:
                 needs[path[:-1]] += numbers
             elif path[-2:-1] == ("lora_A",):
                 needs[path[:-2]] += numbers
-        for path in self._tied:
+        for one in () if self._outside.head else self._outside.embedding[:1]:
+            path = path_of(one.name, None)[:-1]
             model = path[:-2]
             heads = [head for name in HEADS if (head := (*model, name)) in called]
             needs[heads[0] if heads else model] += self._of_path[path]
         return needs
+
+    def _copied_once(self, of: Sequence[Segment], called: Iterable[Path]) -> None:
+        """One rank alone has views of what it fetches. What the loss reads itself is not fetched the first time, but
+        gathered, into a copy (parameter_offload.py: ZeROOrderedDict.__getitem__)."""
+        if any(path[-1:] == (name,) for path in called for name in HEADS):
+            return
+        loss = next(segment for segment in of if segment.label.split("/")[2] == "loss")
+        for one in (self._outside.head or self._outside.embedding)[:1]:
+            number = self._rewrite.born((loss.start, ENTERING), self._of.width * one.elements, kinds.GATHERED)
+            self._rewrite.dies(number, (loss.stop, LEAVING))
+
+    def _heads_input_stays(self, of: Sequence[Segment], back: Segment) -> None:
+        """Until the head's own backward, though a frozen head does not need it: every product keeps its input
+        (linear.py: LinearFunctionForZeroStage3)."""
+        recording = self._of.recording
+        loss = next(segment for segment in of if segment.label.split("/")[2] == "loss")
+        events = recording.events[loss.start : loss.stop]
+        head = next((place for place, event in enumerate(events) if event > 0 and _is_heads(recording, event)), None)
+        if head is None:
+            return
+        read = next((event for event in reversed(events[:head]) if event > 0), None)
+        if read is not None and -read in events:
+            self._rewrite.dies(read, (first_product(recording, back) + 1, ENTERING))
 
     def _go(self, calls: Iterable[Call], needs: Mapping[Path, Sequence[int]]) -> None:
         for call in calls:
             self._place = call.place
             say = self._coordinator.fetch if call.is_entry else self._coordinator.release
             say(call.path, needs.get(call.path, ()), is_forward=call.is_forward)
+
+
+def _is_heads(recording: Recording, number: int) -> bool:
+    return recording.kind_names[recording.kinds[number - 1]][2].rpartition(".")[2] in HEADS
 
 
 def _on_nodes(composed: _Composed) -> Iterator[int]:

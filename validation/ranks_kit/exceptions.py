@@ -1,0 +1,35 @@
+"""Runs whose composition does not fit what was measured: where, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Misfit:
+    where: str
+    # what every line that is apart contains
+    why: str
+
+
+ON_PROCESSORS = Misfit(
+    "/optimizer peak",
+    "a processor steps one parameter after another, with two temporaries as long as each; composed is the GPU's way,"
+    " all together with one (torch 2.13, optim/adamw.py)",
+)
+EXCEPTIONS: Mapping[str, Misfit] = {
+    "zero3 2 qlora8": Misfit(
+        "",
+        "bitsandbytes keeps the whole 8-bit weight (`Int8Params.CB`) beside its part, so stage 3 divides nothing, and"
+        " finefit refuses it",
+    ),
+    "zero3 4 lora shape=odd rank=6": Misfit(
+        "0/0/",
+        "between backward and step of the first step alone, 3 KB: adapters of the first layer, whose input needs no"
+        " gradient, are released as though it did",
+    ),
+    "zero2 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,
+    "zero3 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,
+    "fsdp2 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,
+}

@@ -1,0 +1,103 @@
+"""Which runs are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from .runs import Name, Run, Zero
+
+ENGINES: tuple[Name, ...] = get_args(Name)
+SHORT = {"batch": 1, "length": 16}
+"""So few tokens that the optimizer's step is the peak."""
+OVERLAPPED: Zero = (("overlap_comm", True), ("reduce_bucket_size", 300_000))
+SMALL_BUCKET: Zero = (("reduce_bucket_size", 50_000),)
+SUB_GROUPS: Zero = (("sub_group_size", 200_000),)
+FEW_LIVE: Zero = (
+    ("stage3_max_live_parameters", 600_000),
+    ("stage3_max_reuse_distance", 300_000),
+    ("stage3_prefetch_bucket_size", 150_000),
+)
+
+
+def all_runs() -> list[Run]:
+    runs = [*_by_engine(), *_quantised(), *_offloaded(), *_of_other_ranks(), *_of_other_shapes(), *_of_other_steps()]
+    assert len({run.id for run in runs}) == len(runs)
+    return runs
+
+
+def _by_engine() -> Iterator[Run]:
+    for engine in ENGINES:
+        yield Run(engine)
+        yield Run(engine, accumulation=2)
+        yield Run(engine, method="lora")
+        yield Run(engine, method="lora", checkpointing="all")
+    for engine in ENGINES[3:]:
+        yield Run(engine, checkpointing="all")
+        yield Run(engine, method="lora", accumulation=2)
+
+
+def _quantised() -> Iterator[Run]:
+    for engine in ENGINES:
+        yield Run(engine, method="qlora4")
+    yield Run("zero3", method="qlora4", checkpointing="all")
+    yield Run("fsdp2", method="qlora4", checkpointing="all")
+    yield Run("zero2", method="qlora8")
+    yield Run("zero3", method="qlora8")
+    yield Run("fsdp2", method="qlora8")
+
+
+def _offloaded() -> Iterator[Run]:
+    for engine in ENGINES[2:5]:
+        yield Run(engine, offload="optimizer")
+        yield Run(engine, offload="optimizer", accumulation=2)
+        yield Run(engine, offload="optimizer", method="lora")
+    yield Run("zero3", offload="all")
+    yield Run("zero3", offload="all", method="lora")
+    yield Run("zero3", offload="all", method="qlora4", checkpointing="all")
+    yield Run("fsdp2", offload="all")
+    yield Run("fsdp2", offload="all", method="lora")
+
+
+def _of_other_ranks() -> Iterator[Run]:
+    for engine in ENGINES[1:]:
+        yield Run(engine, ranks=1)
+    yield Run("ddp", ranks=4, shape="odd")
+    yield Run("zero1", ranks=4, shape="odd", zero=SMALL_BUCKET)
+    yield Run("zero2", ranks=4, shape="odd", zero=SMALL_BUCKET)
+    yield Run("zero2", ranks=4, shape="odd", offload="optimizer")
+    yield Run("zero3", ranks=4, shape="odd")
+    yield Run("zero3", ranks=4, shape="odd", method="lora", rank=6)
+    yield Run("fsdp2", ranks=4, shape="odd")
+    yield Run("fsdp2", ranks=4, shape="odd", method="lora", rank=6)
+    yield Run("fsdp2", ranks=4, method="qlora4", rank=2)
+
+
+def _of_other_shapes() -> Iterator[Run]:
+    yield Run("ddp", shape="tied")
+    yield Run("zero1", shape="tied", zero=OVERLAPPED)
+    yield Run("zero2", shape="tied", zero=OVERLAPPED)
+    yield Run("zero2", zero=OVERLAPPED, accumulation=2)
+    yield Run("zero3", shape="tied", zero=SUB_GROUPS)
+    yield Run("zero3", shape="wide", zero=FEW_LIVE)
+    yield Run("fsdp2", shape="tied", reshard=False)
+    yield Run("fsdp2", shape="wide", reshard=False)
+    yield Run("zero2", shape="qwen")
+    yield Run("zero3", shape="qwen")
+    yield Run("zero3", shape="qwen", method="lora", checkpointing="all")
+    yield Run("fsdp2", shape="qwen")
+    yield Run("fsdp2", shape="qwen", method="lora")
+
+
+def _of_other_steps() -> Iterator[Run]:
+    """Other losses and optimizers, and steps that are the peak."""
+    for engine in ENGINES[2:]:
+        yield Run(engine, **SHORT)  # type: ignore[arg-type]
+    for engine in ENGINES[4:]:
+        yield Run(engine, shape="tied", loss="full")
+        yield Run(engine, shape="tied", method="lora")
+    for engine in ENGINES[3:]:
+        yield Run(engine, loss="full")
+        yield Run(engine, loss="full", method="lora")
+        yield Run(engine, optim="adamw_torch", **SHORT)  # type: ignore[arg-type]
+        yield Run(engine, optim="adamw_8bit", **SHORT)  # type: ignore[arg-type]

@@ -1,0 +1,165 @@
+"""The runs that are measured: which engine, on how many ranks, what is trained and how.
+
+Knows: what one rank is told, to train for real and to rehearse; the engine in finefit's words and in the libraries'.
+Does not know: runs on GPUs. Everything here is small, for a processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from finefit.catalog.deepspeed import auto_buckets
+from finefit.lower.orders import base_orders, rehearsal_orders
+from finefit.nouns.engine import DDP, FSDP2, Buckets, DeepSpeed, Engine, Offload
+from finefit.nouns.knobs import Knobs, Loss
+from finefit.nouns.loop import Loop
+from finefit.nouns.machine import Machine
+from finefit.nouns.method import Full, LoRA, Method, QLoRA
+from finefit.nouns.model import Model
+
+Name = Literal["ddp", "zero0", "zero1", "zero2", "zero3", "fsdp2"]
+STEPS = 2
+RANK = 8
+"""Of adapters."""
+
+PLAIN: Mapping[str, Any] = {
+    "model_type": "llama", "vocab_size": 2048, "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512, "bos_token_id": None,
+    "eos_token_id": 0, "pad_token_id": 0, "tie_word_embeddings": False,
+}  # fmt: skip
+SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "plain": PLAIN,
+    "tied": {**PLAIN, "tie_word_embeddings": True},
+    "odd": {
+        **PLAIN, "hidden_size": 96, "intermediate_size": 288, "num_hidden_layers": 5, "num_attention_heads": 3,
+        "num_key_value_heads": 1, "vocab_size": 1111,
+    },
+    "wide": {
+        **PLAIN, "hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 6, "num_attention_heads": 5,
+        "num_key_value_heads": 1, "vocab_size": 3000,
+    },
+    "qwen": {**PLAIN, "model_type": "qwen2", "tie_word_embeddings": True},
+}  # fmt: skip
+"""`odd`: nothing divides by the ranks. `qwen`: biased projections."""
+
+Zero = tuple[tuple[str, int | bool], ...]
+"""DeepSpeed's own words, where they are not what transformers' `auto` means."""
+
+
+@dataclass(frozen=True)
+class Run:
+    engine: Name
+    ranks: int = 2
+    method: Literal["full", "lora", "qlora4", "qlora8"] = "full"
+    offload: Offload = "none"
+    accumulation: int = 1
+    checkpointing: Literal["none", "all"] = "none"
+    shape: str = "plain"
+    batch: int = 2
+    length: int = 64
+    loss: Loss = "fused"
+    optim: str = "adamw_torch_fused"
+    rank: int = RANK
+    # of adapters
+    reshard: bool = True
+    # FSDP2's, after forward
+    zero: Zero = ()
+
+    @property
+    def id(self) -> str:
+        """What differs from the plainest run."""
+        plain = Run(self.engine)
+        said = [self.engine, str(self.ranks), self.method]
+        named = [one.name for one in fields(Run) if one.name not in ("engine", "ranks", "method", "zero")]
+        said += [f"{name}={getattr(self, name)}" for name in named if getattr(self, name) != getattr(plain, name)]
+        return " ".join([*said, *(f"{name}={value}" for name, value in self.zero)])
+
+    @property
+    def stage(self) -> Literal[0, 1, 2, 3] | None:
+        """Of DeepSpeed's ZeRO."""
+        stages: dict[str, Literal[0, 1, 2, 3]] = {"zero0": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+        return stages.get(self.engine)
+
+
+def model_of(run: Run) -> Model:
+    return Model(f"tiny {run.shape}", SHAPES[run.shape], source="made up")
+
+
+def method_of(run: Run) -> Method:
+    match run.method:
+        case "full":
+            return Full()
+        case "lora":
+            return LoRA(run.rank)
+        case "qlora4" | "qlora8":
+            return QLoRA(4 if run.method == "qlora4" else 8, run.rank, double_quant=False)
+
+
+def engine_of(run: Run, buckets: Buckets | None = None) -> Engine:
+    """`buckets`: as DeepSpeed itself read them, where that is known."""
+    match run.engine:
+        case "ddp":
+            return DDP(run.ranks)
+        case "fsdp2":
+            return FSDP2(run.ranks, run.offload != "none", run.reshard)
+    assert run.stage is not None
+    hidden = SHAPES[run.shape]["hidden_size"]
+    auto = replace(auto_buckets(hidden, run.stage), **dict(run.zero))  # type: ignore[arg-type]
+    return DeepSpeed(run.ranks, run.stage, run.offload, buckets or auto)
+
+
+def orders_of(run: Run) -> dict[str, Any]:
+    """Of one rank, trained or rehearsed: in the dtype that the engine computes in, all that is trained in it too."""
+    knobs = Knobs(
+        max_length=run.length,
+        per_device_train_batch_size=run.batch,
+        gradient_accumulation_steps=run.accumulation,
+        gradient_checkpointing="all" if run.checkpointing == "all" else 0,
+        dtype="bfloat16",
+        mixed_precision="no",
+        optim=run.optim,
+        loss=run.loss,
+    )
+    model, machine = model_of(run), Machine(None)
+    orders = base_orders(model, method_of(run), knobs, machine, False)
+    if run.engine == "fsdp2" and run.method == "qlora4":  # bytes are not divided, elements of the weights' dtype are
+        orders["model"]["quantization"] |= {"bnb_4bit_quant_storage": "bfloat16"}
+    loop = Loop(adapter_dtype="bfloat16", kbit_preparation=False)
+    return rehearsal_orders(orders, model, knobs, machine, loop, whole=True)
+
+
+def trainer_words(run: Run) -> dict[str, Any]:
+    """What TrainingArguments are told of the engine."""
+    match run.engine:
+        case "ddp":
+            return {"ddp_backend": "gloo"}
+        case "fsdp2":
+            words = {
+                "fsdp_version": 2,
+                "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+                "cpu_ram_efficient_loading": False,
+            }
+            more = {"reshard_after_forward": run.reshard, "offload_params": run.offload != "none"}
+            return {"bf16": True, "fsdp": True, "fsdp_config": words | more}
+    return {"bf16": True, "deepspeed": deepspeed_words(run)}
+
+
+def deepspeed_words(run: Run) -> dict[str, Any]:
+    zero: dict[str, Any] = {"stage": run.stage}
+    if run.stage:
+        zero["reduce_bucket_size"] = "auto"
+    if run.stage == 3:
+        zero |= {"stage3_prefetch_bucket_size": "auto", "stage3_param_persistence_threshold": "auto"}
+    host = {"device": "cpu", "pin_memory": True}
+    zero |= {} if run.offload == "none" else {"offload_optimizer": host}
+    zero |= {"offload_param": host} if run.offload == "all" else {}
+    auto = ("train_micro_batch_size_per_gpu", "train_batch_size", "gradient_accumulation_steps", "gradient_clipping")
+    return {
+        **dict.fromkeys(auto, "auto"),
+        "bf16": {"enabled": "auto"},
+        "zero_optimization": zero | dict(run.zero),
+        "zero_force_ds_cpu_optimizer": False,  # its own would be compiled; torch's takes the same memory
+        "steps_per_print": 1_000_000,
+    }
