@@ -26,7 +26,10 @@ def qwen(model_type: str) -> tuple[dict[str, Any], Any]:
     return {"model_type": model_type, "vision_config": {"patch_size": patch}}, processor
 
 
-@pytest.mark.parametrize("model_type", ["qwen2_vl"])
+QWEN = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
+
+
+@pytest.mark.parametrize("model_type", QWEN)
 def test_qwen_patches_are_the_processors(model_type: str) -> None:
     """At any size an image has as many patches as transformers' processor counts, and a quarter of them as tokens."""
     config, processor = qwen(model_type)
@@ -38,7 +41,7 @@ def test_qwen_patches_are_the_processors(model_type: str) -> None:
         assert found.runs == (patches // 4, patches // 4)
 
 
-@pytest.mark.parametrize("model_type", ["qwen2_vl"])
+@pytest.mark.parametrize("model_type", QWEN)
 def test_qwen_tensors_are_the_processors(model_type: str) -> None:
     """What the processor makes of two real pictures has these shapes, dtypes and grids."""
     import numpy as np
@@ -53,6 +56,50 @@ def test_qwen_tensors_are_the_processors(model_type: str) -> None:
         name: (entry.shape, f"torch.{entry.dtype}") for name, entry in found.entries.items()
     }
     assert torch.equal(made["image_grid_thw"], torch.tensor(found.entries["image_grid_thw"].values))
+
+
+def picture(width: int, height: int) -> Any:
+    import numpy as np
+
+    return np.zeros((height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("model_type", ["idefics3", "smolvlm"])
+def test_tiles_are_the_processors(model_type: str) -> None:
+    """At any size an image has as many tiles as transformers' processor makes of it, in tensors of these shapes."""
+    pytest.importorskip("PIL")
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+    made_by = Idefics3ImageProcessorPil if model_type == "idefics3" else SmolVLMImageProcessorPil
+    processor = made_by(size={"longest_edge": 4 * 16}, max_image_size={"longest_edge": 16})
+    vision = {"image_size": 16, "patch_size": 8}
+    config = {"model_type": model_type, "image_token_id": 9, "scale_factor": 2, "vision_config": vision}
+    for width, height in SIZES[1:]:
+        if max(width, height) > 32 * min(width, height):
+            continue  # the processor makes a side of nothing
+        found = shown(config, Images(width, height, 2))
+        assert found is not None
+        made = processor([[picture(width, height)] * 2], return_tensors="pt")
+        assert {name: (tuple(value.shape), str(value.dtype)) for name, value in made.items()} == {
+            name: (entry.shape, f"torch.{entry.dtype}") for name, entry in found.entries.items()
+        }, (width, height)
+        assert found.runs == (1,) * found.entries["pixel_values"].shape[1]
+
+
+def test_any_image_is_one_square_to_llava() -> None:
+    """336 pixels, 576 tokens, in tensors of the processor's shape."""
+    pytest.importorskip("PIL")
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    config = {"model_type": "llava", "image_token_index": 9, "vision_config": {"image_size": 336, "patch_size": 14}}
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})
+    for width, height in SIZES[1:6]:
+        found = shown(config, Images(width, height, 2))
+        assert found is not None
+        assert found.runs == (576, 576)
+        made = processor([picture(width, height)] * 2, return_tensors="pt")
+        assert tuple(made["pixel_values"].shape) == found.entries["pixel_values"].shape
 
 
 def test_a_model_that_does_not_see_has_no_images() -> None:

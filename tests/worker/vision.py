@@ -37,8 +37,98 @@ def qwen2_vl() -> dict[str, Any]:
     }
 
 
+def qwen2_5_vl() -> dict[str, Any]:
+    vision = {
+        "model_type": "qwen2_5_vl_vision",
+        "depth": 3,
+        "hidden_size": 32,
+        "out_hidden_size": 64,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "patch_size": 14,
+        "window_size": 112,
+        "fullatt_block_indexes": [1],
+    }
+    text = {**SMALL, "model_type": "qwen2_5_vl_text", "rope_parameters": MROPE}
+    return {**qwen2_vl(), "model_type": "qwen2_5_vl", "text_config": text, "vision_config": vision}
+
+
+def qwen3_vl() -> dict[str, Any]:
+    """What the tower sees midway is added after the first two layers."""
+    vision = {
+        "model_type": "qwen3_vl_vision",
+        "depth": 4,
+        "hidden_size": 32,
+        "out_hidden_size": 64,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "patch_size": 16,
+        "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [0, 2],
+    }
+    rope = {**MROPE, "mrope_interleaved": True}
+    text = {**SMALL, "model_type": "qwen3_vl_text", "head_dim": 16, "rope_parameters": rope}
+    return {**qwen2_vl(), "model_type": "qwen3_vl", "text_config": text, "vision_config": vision}
+
+
+def idefics3() -> dict[str, Any]:
+    vision = {
+        "model_type": "idefics3_vision",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 16,
+    }
+    return {
+        "model_type": "idefics3",
+        "image_token_id": 500,
+        "scale_factor": 2,
+        "tie_word_embeddings": False,
+        "pad_token_id": 0,
+        "text_config": {**SMALL, "model_type": "llama"},
+        "vision_config": vision,
+    }
+
+
+def smolvlm() -> dict[str, Any]:
+    config = idefics3()
+    return {
+        **config,
+        "model_type": "smolvlm",
+        "vision_config": config["vision_config"] | {"model_type": "smolvlm_vision"},
+    }
+
+
+def llava() -> dict[str, Any]:
+    vision = {
+        "model_type": "clip_vision_model",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "projection_dim": 32,
+        "image_size": 56,
+        "patch_size": 14,
+    }
+    return {
+        "model_type": "llava",
+        "image_token_index": 500,
+        "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+        "text_config": {**SMALL, "model_type": "llama"},
+        "vision_config": vision,
+    }
+
+
 FAMILIES: Mapping[str, tuple[Callable[[], dict[str, Any]], Images]] = {
     "qwen2_vl": (qwen2_vl, Images(120, 80, 2)),
+    "qwen2_5_vl": (qwen2_5_vl, Images(240, 170, 2)),
+    "qwen3_vl": (qwen3_vl, Images(300, 200)),
+    "idefics3": (idefics3, Images(300, 200)),
+    "smolvlm": (smolvlm, Images(300, 200, 2)),
+    "llava": (llava, Images(300, 200, 2)),
 }
 
 

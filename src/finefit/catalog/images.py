@@ -74,7 +74,69 @@ def smart_resize(width: int, height: int, factor: int, fewest: int, most: int) -
     return sides[0], sides[1]
 
 
+# Idefics3, SmolVLM
+
+TILES = 4
+"""An image's longer side becomes so many tiles. Source: preprocessor_config.json of HuggingFaceTB/SmolVLM-Instruct
+(size 1536, max_image_size 384) and HuggingFaceTB/SmolVLM2-256M-Video-Instruct (2048, 512); a tile has the size that the
+tower is built for."""
+
+
+def _idefics3(config: Config, images: Images) -> Shown:
+    """Every tile alone and the whole image in the size of one. The first resizing is undone by the second but for
+    rounding, which may add a row of tiles."""
+    vision = config["vision_config"]
+    tile, patch = vision["image_size"], vision["patch_size"]
+    columns, rows = _tiles(images.width, images.height, tile)
+    tiles = columns * rows + 1
+    return Shown(
+        token=config["image_token_id"],
+        runs=((tile // patch) ** 2 // config.get("scale_factor", 2) ** 2,) * (tiles * images.count),
+        entries={
+            "pixel_values": Entry((1, images.count * tiles, CHANNELS, tile, tile), "float32"),
+            "pixel_attention_mask": Entry((1, images.count * tiles, tile, tile), "int64"),
+        },
+    )
+
+
+def _tiles(width: int, height: int, tile: int) -> tuple[int, int]:
+    """Columns and rows. Source: image_processing_smolvlm.py, `_resize_output_size_rescale_to_max_len` (to even sides),
+    `resize_for_vision_encoder` and `split_images`; the same in idefics3."""
+    longer, ratio = TILES * tile, width / height
+    if width >= height:
+        columns, shorter = TILES, _even(longer / ratio)
+        return columns, math.ceil(int(columns * tile / (longer / shorter)) / tile)
+    rows, shorter = TILES, _even(longer * ratio)
+    return math.ceil(int(rows * tile * (shorter / longer)) / tile), rows
+
+
+def _even(side: float) -> int:
+    return int(side) + int(side) % 2 or 1
+
+
+# LLaVA 1.5
+
+
+def _llava(config: Config, images: Images) -> Shown:
+    """Any image is resized and cropped to the one size of the tower (image_processing_clip.py); the tower's own first
+    token is left out (`vision_feature_select_strategy` default)."""
+    vision = config["vision_config"]
+    side, patch = vision["image_size"], vision["patch_size"]
+    cells = (side // patch) ** 2
+    kept = cells if config.get("vision_feature_select_strategy", "default") == "default" else cells + 1
+    return Shown(
+        token=config.get("image_token_id", config.get("image_token_index", 32000)),
+        runs=(kept,) * images.count,
+        entries={"pixel_values": Entry((images.count, CHANNELS, side, side), "float32")},
+    )
+
+
 PROCESSORS: Mapping[str, Callable[[Config, Images], Shown]] = {
     "qwen2_vl": _qwen,
+    "qwen2_5_vl": _qwen,
+    "qwen3_vl": _qwen,
+    "idefics3": _idefics3,
+    "smolvlm": _idefics3,
+    "llava": _llava,
 }
 """By the model type of a configuration; each is held against transformers' own processor in tests/catalog."""

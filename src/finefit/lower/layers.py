@@ -38,6 +38,10 @@ DEFAULTS: Mapping[str, Mapping[str, int]] = {
 }
 """Where a configuration says nothing, by its model type (same source)."""
 
+DEEPSTACK = ("qwen3_vl", "qwen3_vl_moe")
+DEEPSTACK_DEFAULT = (8, 16, 24)
+"""transformers 5.23, models/qwen3_vl/configuration_qwen3_vl.py."""
+
 
 def layers_of(model: Model, knobs: Knobs) -> Layers:
     """One letter a layer, capital where it is checkpointed: the first ones are."""
@@ -61,11 +65,23 @@ def layer_kinds(model: Model) -> list[Kind]:
     text = model.config.get("text_config") or model.config
     facts = {**DEFAULTS.get(text.get("model_type", ""), {}), **text}
     lists = [facts[key] for key in LISTS if _is_list_of(facts.get(key), model.layers)]
+    shown = _shown_again(model)
     numbers = [(rule, facts[key]) for key, rule in NUMBERS.items() if facts.get(key) not in (None, 0)]
     return [
-        (*(str(entries[place]) for entries in lists), *(str(rule(value, place)) for rule, value in numbers))
+        (
+            *(str(entries[place]) for entries in lists),
+            *(str(rule(value, place)) for rule, value in numbers),
+            *((str(place < shown),) if shown else ()),
+        )
         for place in range(model.layers)
     ]
+
+
+def _shown_again(model: Model) -> int:
+    """After so many of the first layers what the tower saw midway is added (Qwen3-VL's deepstack)."""
+    if model.config.get("model_type") not in DEEPSTACK:
+        return 0
+    return len((model.config.get("vision_config") or {}).get("deepstack_visual_indexes", DEEPSTACK_DEFAULT))
 
 
 def _is_list_of(value: Any, count: int) -> bool:

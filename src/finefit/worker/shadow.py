@@ -88,9 +88,11 @@ class ControlFlow(TorchDispatchMode):
             real = None
         result = func(*args, **kwargs)
         if real is not None:
-            _bind_all(result, real)
+            _bind_all(result, real, _largest(args))
         elif func is aten.topk.default:
             _choose(result[1], among=args[0].shape[-1])
+        elif isinstance(result, FakeTensor) and result is args[0]:
+            _forget(result)
         return result
 
     def _item(self, tensor: torch.Tensor) -> Any:
@@ -154,14 +156,25 @@ def _is_small(func: Any, args: Any) -> bool:
     return True
 
 
+def _forget(fake: torch.Tensor) -> None:
+    """Into a tensor whose value was known, something was written that is not."""
+    fake._shadow = None  # type: ignore[attr-defined]
+
+
 def _real(value: Any) -> Any:
     return shadow_of(value) if isinstance(value, FakeTensor) else value
 
 
-def _bind_all(fake: Any, real: Any) -> None:
+def _largest(args: Any) -> int:
+    """Elements that a result may have: as many as a batch brought itself, pictures too, are not more than are there."""
+    shadows = [shadow_of(value) for value in args if isinstance(value, FakeTensor)]
+    return max([LARGEST_SHADOW, *(shadow.numel() for shadow in shadows if shadow is not None)])
+
+
+def _bind_all(fake: Any, real: Any, largest: int) -> None:
     if isinstance(fake, FakeTensor) and isinstance(real, torch.Tensor):
-        if real.numel() <= LARGEST_SHADOW and fake.shape == real.shape:
+        if real.numel() <= largest and fake.shape == real.shape:
             _bind(fake, real)
     elif isinstance(fake, (list, tuple)) and isinstance(real, (list, tuple)):
         for one_fake, one_real in zip(fake, real, strict=False):
-            _bind_all(one_fake, one_real)
+            _bind_all(one_fake, one_real, largest)
