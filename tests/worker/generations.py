@@ -26,7 +26,6 @@ def asked(model_type: str = "llama", *, num_beams: int = 1, cache: str = "dynami
         "task": {"num_beams": num_beams, "cache": cache},
         "steps": RECORDED,
         "kinds": "aaa",
-        "layers": [None],
         "compute_capability": [8, 0],
         "attention_kernel": "auto",
     }

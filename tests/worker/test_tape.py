@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from recipes import merged, orders, rehearsed
+from test_preferences import ADAPTER_OFF, MODEL
 
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import storages_and_events
@@ -24,6 +25,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "lora": orders(device="cuda", gradient_checkpointing="all", trainer={"bf16": True}, model={"dtype": "bfloat16"}),
     "full, eager, whole logits": orders(device="cuda", peft=None, loss="full", model={"attn_implementation": "eager"}),
     "4 bits": orders(device="cuda", gradient_checkpointing="all", model=merged({"dtype": "bfloat16"}, NF4)),
+    "preferences, adapters off": orders(
+        device="cuda", task=ADAPTER_OFF, trainer={"bf16": True}, model=merged({"dtype": "bfloat16"}, NF4)
+    ),
+    "preferences, beside a model": orders(
+        device="cuda", task=MODEL, gradient_checkpointing="all", peft=None, model={"dtype": "bfloat16"}
+    ),
 }
 
 
@@ -43,12 +50,16 @@ def letters(name: str, layers: int) -> str:
     return layers * ("A" if RECIPES[name]["gradient_checkpointing"] == "all" else "a")
 
 
+def sequences(name: str) -> int:
+    return 2 if "task" in RECIPES[name] else 1
+
+
 @cache
 def tape(name: str) -> Tape:
     """As `finefit.rehearsal.build` makes it, in this process."""
     made = Tape((), BOUNDS, {})
     rank = None if RECIPES[name]["peft"] else 0
-    points = first_points(BOUNDS, rank)
+    points = first_points(BOUNDS, rank, sequences(name))
     while points:
         for point in points:
             few = recorded(name, point, 5)
@@ -56,7 +67,7 @@ def tape(name: str) -> Tape:
             proof = Take(point, (letters(name, 5), letters(name, 6)), few, (recorded(name, point, 6),))
             made = told if told != made else made.with_take(proof)
         told = {point for history in made.histories for point in history.points}
-        more = more_points(BOUNDS, rank) if len(made.histories) > 1 else []
+        more = more_points(BOUNDS, rank, sequences(name)) if len(made.histories) > 1 else []
         points = [point for point in more if point not in told] or further_points(made.histories, BOUNDS, rank)
     return made
 
@@ -68,7 +79,8 @@ def test_replay_is_the_rehearsal_at_unseen_points(name: str) -> None:
     for _ in range(4):
         rank = seeded.choice([4, 16, 64]) if RECIPES[name]["peft"] else 0
         length = seeded.randint(600, 2500)
-        point = Point(seeded.randint(1, 10_000 // length), length, rank)
+        rows = seeded.randint(1, 10_000 // length)
+        point = Point(max(1, rows // sequences(name)), length, rank, sequences=sequences(name))
         layers = seeded.choice([4, 7, 9])
         replayed, direct = tape(name).at(point, letters(name, layers)), recorded(name, point, layers)
         assert replayed is not None, point

@@ -14,7 +14,7 @@ from finefit.nouns.recording import Recording
 from .rewrite import renumbered
 
 RECORDED = 2
-CUT = ("forward", "loss", "backward")
+CUT = ("forward", "reference", "loss", "backward")
 
 
 def with_micro_batches(recording: Recording, count: int) -> Recording:

@@ -27,11 +27,12 @@ MORE = ((4, 697, 16), (1, 3581, 8), (1, 6007, 8), (1, 9005, 12), (6, 1600, 16))
 alone, of few tokens and of many."""
 
 
-def first_points(bounds: Bounds, rank: int | None) -> list[Point]:
+def first_points(bounds: Bounds, rank: int | None, sequences: int = 1) -> list[Point]:
     """Some between any two neighbouring bounds of length, with few and with many tokens; `rank`: the one of all, None
-    for several."""
+    for several. Where a row is several `sequences`, lengths are as much shorter as rows have more."""
     edges = [0, *sorted(bounds.lengths)]
-    points = [point for low, high in zip(edges, [*edges[1:], None], strict=True) for point in _between(low, high)]
+    ranges = zip(edges, [*edges[1:], None], strict=True)
+    points = [point for low, high in ranges for point in _between(low, high, sequences)]
     return _of_rank(points, rank)
 
 
@@ -39,21 +40,23 @@ def _of_rank(points: Sequence[Point], rank: int | None) -> list[Point]:
     return list(points) if rank is None else [replace(point, rank=rank) for point in points]
 
 
-def more_points(bounds: Bounds, rank: int | None) -> list[Point]:
+def more_points(bounds: Bounds, rank: int | None, sequences: int = 1) -> list[Point]:
     last = max((0, *bounds.lengths))
-    return _of_rank([Point(*place) for place in MORE if place[1] > last], rank)
+    points = [Point(batch, length // sequences, rank, sequences=sequences) for batch, length, rank in MORE]
+    return _of_rank([point for point in points if point.length > last], rank)
 
 
-def _between(low: int, high: int | None) -> Iterator[Point]:
-    reach = REACH if high is None else min(high - low, REACH)
+def _between(low: int, high: int | None, sequences: int) -> Iterator[Point]:
+    reach = (REACH if high is None else min(high - low, REACH)) // sequences
     for chunks, several, fraction, aligned, rank in PLACES:
         length = _length(low + int(reach * fraction), aligned)
-        yield Point(_rows(chunks, length) if several else 1, length, rank)
+        rows = _rows(chunks, length * sequences) if several else 1
+        yield Point(rows, length, rank, sequences=sequences)
 
 
-def _rows(chunks: int, length: int) -> int:
-    """The most rows of so many chunks, two at least."""
-    return max(2, chunks * CHUNK_TOKENS // length)
+def _rows(chunks: int, tokens: int) -> int:
+    """The most rows of so many chunks, two at least; `tokens`: of a row."""
+    return max(2, chunks * CHUNK_TOKENS // tokens)
 
 
 def _length(near: int, aligned: bool) -> int:
@@ -77,13 +80,14 @@ def further_points(histories: Sequence[History], bounds: Bounds, rank: int | Non
             known.add(point)
             found.append(point)
         if missing <= 0 and history.formulas is not None:
-            found += [point for point in _probes(bounds, rank) if _is_unclear(history, bounds, point)][:1]
+            probes = _probes(bounds, rank, history.points[0].sequences)
+            found += [point for point in probes if _is_unclear(history, bounds, point)][:1]
     return found
 
 
-def _probes(bounds: Bounds, rank: int | None) -> Iterator[Point]:
+def _probes(bounds: Bounds, rank: int | None, sequences: int) -> Iterator[Point]:
     """All first points, also with other ranks, and a little beyond a multiple of 128, where no two paddings are one."""
-    for point in (*first_points(bounds, rank), *more_points(bounds, rank)):
+    for point in (*first_points(bounds, rank, sequences), *more_points(bounds, rank, sequences)):
         for near in (point, replace(point, length=point.length // 128 * 128 + 33)):
             yield from [replace(near, rank=each) for each in RANKS] if rank is None else [near]
 
@@ -97,6 +101,8 @@ def _near(point: Point, bounds: Bounds, rank: int | None) -> Iterator[Point]:
     for step in count(1):
         for batch in {point.batch, point.batch + step}:
             for length in (point.length - 16 * step * 3, point.length + 16 * step * 5):
-                near = Point(batch, length, RANKS[step % len(RANKS)] if rank is None else point.rank)
+                near = replace(
+                    point, batch=batch, length=length, rank=RANKS[step % len(RANKS)] if rank is None else point.rank
+                )
                 if length > 16 and near.chunks == point.chunks and bounds.conditions(near) == bounds.conditions(point):
                     yield near

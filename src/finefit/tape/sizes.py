@@ -30,15 +30,17 @@ class Point:
     # of the adapters; 0 where there are none
     new: int = 0
     # tokens that are written after them, where sizes depend on how many there will be; 0 elsewhere
+    sequences: int = 1
+    # of a row: a preference has two, the second one token shorter, and padded
 
     @property
     def tokens(self) -> int:
-        return self.batch * self.length
+        return self.batch * self.sequences * self.length
 
     @property
     def trained_tokens(self) -> int:
-        """Labels are shifted by one, so a row's last token predicts nothing."""
-        return self.batch * (self.length - 1)
+        """Labels are shifted by one, so a sequence's last token predicts nothing."""
+        return self.batch * (self.sequences * self.length - 2 * self.sequences + 1)
 
     @property
     def chunks(self) -> int:
@@ -53,17 +55,17 @@ RULERS: Mapping[str, Callable[[Point], int]] = {
     "1": lambda p: 1,
     "B": lambda p: p.batch,
     "S": lambda p: p.length,
-    "BS": lambda p: p.tokens,
+    "BS": lambda p: p.batch * p.length,
     "S²": lambda p: p.length**2,
-    "BS²": lambda p: p.tokens * p.length,
+    "BS²": lambda p: p.batch * p.length**2,
     "r": lambda p: p.rank,
-    "BSr": lambda p: p.tokens * p.rank,
+    "BSr": lambda p: p.batch * p.length * p.rank,
     "trained": lambda p: p.trained_tokens,
     "chunk": lambda p: min(p.trained_tokens, CHUNK_TOKENS),
     "last chunk": lambda p: (p.trained_tokens - 1) % CHUNK_TOKENS + 1,
     "S·S16": lambda p: p.length * _padded(p.length, 16),
     # rows of a mask that a kernel pads
-    "BS·S16": lambda p: p.tokens * _padded(p.length, 16),
+    "BS·S16": lambda p: p.batch * p.length * _padded(p.length, 16),
     "B·S32": lambda p: p.batch * _padded(p.length, 32),
     # the memory-efficient kernel's logsumexp
     "B·S64": lambda p: p.batch * _padded(p.length, 64),
@@ -81,10 +83,17 @@ WRITTEN: Mapping[str, Callable[[Point], int]] = {
     "B·(S+N)": lambda p: p.batch * (p.length + p.new),
     # beams, and a static cache, as long as the whole answer
     "S·(S+N)": lambda p: p.length * (p.length + p.new),
-    "BS·(S+N)": lambda p: p.tokens * (p.length + p.new),
+    "BS·(S+N)": lambda p: p.batch * p.length * (p.length + p.new),
     # the mask of a prompt that is read into a static cache
 }
 """Tried as well where it is known how many tokens will be written."""
+
+PAIRED: Mapping[str, Callable[[Point], int]] = {
+    "B·(S-1)": lambda p: p.batch * (p.length - 1),
+    "B·(S-2)": lambda p: p.batch * (p.length - 2),
+    # tokens that the first answers have to predict, and the second ones
+}
+"""Tried as well where a row is two sequences."""
 
 NORM_ELEMENTS = 65_536
 """Of a tensor, that the multi-tensor norm adds up at a time (`worker/rules/kernels.py`)."""
@@ -95,7 +104,7 @@ Values = Mapping[str, int]
 
 def rulers_at(point: Point, widths: Sequence[int] = ()) -> Values:
     """`widths`: of the matrices that adapters stand beside; how many parts the norm of one has, goes by its rank."""
-    rulers = {**RULERS, **WRITTEN} if point.new else RULERS
+    rulers = {**RULERS, **(WRITTEN if point.new else {}), **(PAIRED if point.sequences > 1 else {})}
     values = {name: ruler(point) for name, ruler in rulers.items()}
     return values | {f"r·{width}÷65536": -(-point.rank * width // NORM_ELEMENTS) for width in widths}
 
@@ -149,7 +158,8 @@ def _pairs(row: Sequence[int], values: Sequence[Values]) -> Formulas:
     if len(row) < 3:
         return ()
     found = []
-    for one, other in combinations([name for name in values[0] if name in RULERS or name in WRITTEN], 2):
+    named = RULERS.keys() | WRITTEN.keys() | PAIRED.keys()
+    for one, other in combinations([name for name in values[0] if name in named], 2):
         formula = _solved(row, [(each[one], each[other]) for each in values], (one, other))
         if formula and all(formula.at(each) == size for each, size in zip(values, row, strict=True)):
             found.append(formula)

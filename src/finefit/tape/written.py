@@ -81,7 +81,8 @@ def _read_history(written: dict[str, Any], bounds: Bounds) -> History:
 
 
 def _point(point: Point) -> list[int]:
-    return [point.batch, point.length, point.rank, *([point.new] if point.new else [])]
+    unusual = [point.new, point.sequences] if point.sequences > 1 else [point.new] if point.new else []
+    return [point.batch, point.length, point.rank, *unusual]
 
 
 def _growth(growth: Growth) -> list[Any]:

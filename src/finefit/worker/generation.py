@@ -50,22 +50,18 @@ END, PADDING = 1, 0
 
 
 def main(orders_path: str, out_path: str) -> None:
-    """Reads orders, writes {alike, recordings, stack, seconds}: of each point, a recording of each few layers.
-
-    Where layers are not alike that are said to be, every layer is rehearsed.
+    """Reads orders, writes {alike, recordings, stack, seconds}: of each take, which is some layers (none: all of them)
+    and a point. Where layers are not alike that are said to be, no few of them are rehearsed.
     """
     started = time.perf_counter()
     orders = json.loads(Path(orders_path).read_text())
     fake_tensors_are_not_tracing()
-    asked = orders["generation"]
     plain = orders["model"] | {"quantization": None}
-    alike = are_alike(empty_model(plain, read_config(plain)), asked["kinds"])
-    few = asked["layers"] if alike else [None]
-    calls = [partial(rehearsed, orders, each, point) for point in asked["points"] for each in few]
-    told = side_by_side(calls)
+    alike = are_alike(empty_model(plain, read_config(plain)), orders["generation"]["kinds"])
+    takes = [(few, point) for few, point in orders["generation"]["takes"] if alike or few is None]
     result = {
         "alike": alike,
-        "recordings": [told[start : start + len(few)] for start in range(0, len(told), len(few))],
+        "recordings": side_by_side([partial(rehearsed, orders, few, point) for few, point in takes]),
         "stack": versions(orders),
         "seconds": time.perf_counter() - started,
     }

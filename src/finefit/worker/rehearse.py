@@ -31,6 +31,7 @@ from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, r
 from .fake import make_fake
 from .images import ImageCollator, with_placeholders
 from .layers import are_alike, keep_layers
+from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
 from .recorder import Recorder
 from .rows import conversations
 from .rules import Card, liger, of_a_gpu, workspaces
@@ -41,7 +42,7 @@ from .shorter import shorter_rows
 from .side_by_side import side_by_side
 from .stack import versions
 from .stage import RECORDED_STEPS, RecordedStage
-from .synthetic import padding_tokenizer, rows_of
+from .synthetic import padding_tokenizer, preferences_of, row_of, rows_of
 from .trainer import Trainer
 from .written import recording_json
 
@@ -160,16 +161,9 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as rehearsal:
         if card is not None and orders["trainer"].get("use_liger_kernel"):
             rehearsal.enter_context(liger.on_a_gpu(model, card.compute_capability))
-        trainer = Trainer(
-            model=model,
-            args=SFTConfig(output_dir=scratch, **_arguments(orders)),
-            train_dataset=_dataset(orders),
-            eval_dataset=_held_out(orders),
-            processing_class=_tokenizer(orders),
-            data_collator=_collator(orders),
-            stage=stage,
-            loss=orders["loss"],
-            hold_outputs=orders["rehearsal"]["hold_outputs"],
+        reference = empty_reference(orders, config)
+        trainer = _trainer(
+            orders, scratch, model=model, reference=reference and make_fake(reference, mode), stage=stage
         )
         cast_adapters(model, orders["adapter_dtype"])
         keep_longest_held_out(trainer)
@@ -183,7 +177,31 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         trainer.train()
         if trainer.eval_dataset is not None and not stage.evaluated:
             trainer.evaluate()  # a run that is not evaluated on its way is so at its end
-    return recording_json(recorder, model), data and replace(data, seconds=time.perf_counter() - started)
+    return recording_json(recorder, model, reference), data and replace(data, seconds=time.perf_counter() - started)
+
+
+def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any, stage: RecordedStage) -> Any:
+    """Of the task: rows or preferences; with a frozen copy to compare with, or None."""
+    if task_of(orders)["name"] == "dpo":
+        return PreferenceTrainer(
+            model=model,
+            ref_model=reference,
+            args=preference_arguments(orders, _arguments(orders), folder),
+            train_dataset=_dataset(orders),
+            processing_class=_tokenizer(orders),
+            stage=stage,
+        )
+    return Trainer(
+        model=model,
+        args=SFTConfig(output_dir=folder, **_arguments(orders)),
+        train_dataset=_dataset(orders),
+        eval_dataset=_held_out(orders),
+        processing_class=_tokenizer(orders),
+        data_collator=_collator(orders),
+        stage=stage,
+        loss=orders["loss"],
+        hold_outputs=orders["rehearsal"]["hold_outputs"],
+    )
 
 
 def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
@@ -204,6 +222,15 @@ def _has_rows(orders: dict[str, Any]) -> bool:
     return "rows" in orders["rehearsal"]
 
 
+def _are_tokens(orders: dict[str, Any]) -> bool:
+    return _has_rows(orders) or bool(_lengths(orders))
+
+
+def _lengths(orders: dict[str, Any]) -> list[list[int]]:
+    """Of a file's rows, where no tokenizer is here: all tokens of each, and those that are trained."""
+    return (orders["data"] or {}).get("lengths", [])
+
+
 def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
     """The run's own trainer arguments, but for what a rehearsal must not do: log, save, go on."""
     arguments = orders["trainer"] | {
@@ -213,9 +240,9 @@ def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
         "logging_strategy": "no",
         "save_strategy": "no",
         "eval_steps": RECORDED_STEPS,
-        "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None or _has_rows(orders)},
+        "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None or _are_tokens(orders)},
     }
-    if _has_rows(orders):
+    if _are_tokens(orders):
         arguments["assistant_only_loss"] = False  # their labels say which tokens are trained
     return arguments
 
@@ -269,6 +296,8 @@ def _card(orders: dict[str, Any]) -> Card | None:
 def _dataset(orders: dict[str, Any]) -> Dataset:
     if _has_rows(orders):
         return Dataset.from_list(orders["rehearsal"]["rows"] * (orders["rehearsal"]["accumulation"] * RECORDED_STEPS))
+    if _lengths(orders):
+        return Dataset.from_list([row_of(tokens, trained) for tokens, trained in _lengths(orders)])
     if orders["data"]:
         return conversations(orders["data"]["train"])
     batch = orders["trainer"]["per_device_train_batch_size"]
@@ -288,7 +317,10 @@ def _held_out(orders: dict[str, Any]) -> Dataset | None:
 
 
 def _rows(orders: dict[str, Any], count: int) -> Dataset:
-    rows, images = rows_of(orders["rehearsal"]["length"], count), orders["rehearsal"].get("images")
+    task, length = task_of(orders), orders["rehearsal"]["length"]
+    if task["name"] == "dpo":
+        return Dataset.from_list(preferences_of(length, count, is_known=task["reference"] == "precomputed"))
+    rows, images = rows_of(length, count), orders["rehearsal"].get("images")
     return Dataset.from_list([with_placeholders(row, images) for row in rows] if images else rows)
 
 
@@ -299,6 +331,6 @@ def _collator(orders: dict[str, Any]) -> ImageCollator | None:
 
 
 def _tokenizer(orders: dict[str, Any]) -> Any:
-    if orders["data"]:
+    if orders["data"] and not _lengths(orders):
         return AutoTokenizer.from_pretrained(orders["model"]["folder"])
     return padding_tokenizer()

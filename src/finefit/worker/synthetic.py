@@ -1,4 +1,4 @@
-"""Rows where there is no data: token ids of one length, every token trained, and a tokenizer that only pads."""
+"""Rows where there is no data: token ids of one length, all that may be trained is, and a tokenizer that only pads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from transformers import PreTrainedTokenizerFast
 
 
 def rows_of(length: int, count: int) -> list[dict[str, Any]]:
-    return [{"input_ids": [1] * length, "labels": [1] * length}] * count
+    return [row_of(length, length)] * count
+
+
+def row_of(tokens: int, trained: int) -> dict[str, Any]:
+    """Trained are the last ones, as an answer is."""
+    return {"input_ids": [1] * tokens, "labels": [-100] * (tokens - trained) + [1] * trained}
+
+
+def preferences_of(length: int, count: int, is_known: bool) -> list[dict[str, Any]]:
+    """Prompts of one token, all else trained. The rejected answer is one token shorter: two answers are hardly ever of
+    one length, and what is padded is masked, for which attention takes another kernel. `is_known`: rows say what the
+    reference says of them."""
+    row: dict[str, Any] = {"prompt_ids": [1], "chosen_ids": [1] * (length - 1), "rejected_ids": [1] * (length - 2)}
+    known = {"ref_chosen_logps": -1.0, "ref_rejected_logps": -1.0} if is_known else {}
+    return [row | known] * count
 
 
 def padding_tokenizer() -> Any:
