@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import assert_never
 
 from finefit.errors import BadInput, Problem
+from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
 from finefit.estimate.rehearsed import ledger_from, spread
-from finefit.lower.orders import base_orders, job_orders, rehearsal_orders
+from finefit.lower.orders import base_orders
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.images import Images
 from finefit.nouns.job import Job
@@ -22,22 +23,30 @@ from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.observer import Observer
-from finefit.nouns.plan import DataFacts, Plan
+from finefit.nouns.plan import Plan
 from finefit.nouns.receipt import Receipt
 from finefit.nouns.steps import optimizer_steps
-from finefit.rehearsal.find import at_half, find, rehearse, rows_of
+from finefit.nouns.task import Generate
+from finefit.rehearsal.find import at_half, find
+from finefit.rehearsal.generation import Writing
+from finefit.rehearsal.generation import find as find_answer
+from finefit.rehearsal.own_rows import checked_files, rehearse_rows
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
 from finefit.search.engine import engine_for, of_one_rank
+from finefit.search.generation import parts_to_write
 from finefit.search.packed import beside_packed, to_run
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
-from finefit.world.models import find_model
-from finefit.world.rows import check_rows
+from finefit.world.models import find_model, with_tokenizer
 
 REFERENCE_GPU = "A100-80GB"
 """Where an estimate names no GPU and none is here."""
+ALIKE = (
+    "all prompts are as long as the longest, and nothing ends an answer early; the likeliest token is taken: sampling "
+    "sorts the logits, and padded prompts keep a mask, which are not modelled"
+)
 
 
 def estimate(
@@ -81,6 +90,72 @@ def estimate(
     )
 
 
+def estimate_rows(
+    job: Job, *, knobs: Knobs, gpu: str = "auto", progress: Callable[[str], None] | None = None
+) -> Estimate:
+    """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
+    `BadInput`."""
+    started = time.perf_counter()
+    if job.image_size is not None:
+        raise BadInput(Problem("does not go with a file's rows, which are text", "image_size", hint="leave it out"))
+    machine, notes = _machine_or_reference(gpu)
+    _on_one(machine, knobs, "a file's rows are replayed on one GPU; `--max-length` in its place answers for several")
+    model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
+    files = checked_files(job)
+    method, agreed = beside_packed(method_of(job), model)
+    knobs, changed = suited(knobs, model)
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
+    say = progress or (lambda _: None)
+    say("rehearsing the training step")
+    own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
+    knobs = replace(knobs, max_length=own.data.longest_tokens)
+    ledger = ledger_from(own.recording, model, knobs, machine, rows=own.rows)
+    return Estimate(
+        model=model,
+        method=method,
+        knobs=knobs,
+        machine=machine,
+        ledger=ledger,
+        host=host_of(method, knobs, machine, None, ledger, {}),
+        data=own.data,
+        source="rehearsal",
+        stack=own.stack,
+        notes=(*notes, *agreed, *changed, *_left_out(model, None, knobs), *own.notes),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def estimate_answer(
+    model: str,
+    *,
+    method: Method,
+    task: Generate,
+    knobs: Knobs,
+    gpu: str = "auto",
+    trust_remote_code: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Estimate:
+    """The memory of prompts that are read and answered, with the method's adapters or without. Raises `BadInput`."""
+    started = time.perf_counter()
+    found = find_model(model, trust_remote_code)
+    machine, notes = _machine_or_reference(gpu)
+    method, task, agreed = parts_to_write(method, task, found)
+    knobs, changed = suited(knobs, found)
+    told = find_answer(Writing(found, method, knobs, machine, task, trust_remote_code), progress or (lambda _: None))
+    return Estimate(
+        model=found,
+        method=method,
+        knobs=knobs,
+        machine=machine,
+        ledger=ledger_of_answer(told.recording, found, knobs, machine, task),
+        task=task,
+        source=told.source,
+        stack=told.stack,
+        notes=(*notes, *agreed, *changed, *_left_out(found, None, knobs), ALIKE, *told.notes),
+        seconds=time.perf_counter() - started,
+    )
+
+
 def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer) -> Receipt:
     """Plans, trains exactly that, and closes with a receipt. Raises `BadInput`, `RunFailed`, `Interrupted`."""
     if resume:
@@ -101,38 +176,31 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     job, notes = read_job(job_path, overrides)
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
-    _trains_on_one(machine, choose(job, machine))
-    files = {"train": check_rows(job.data)} | ({"eval": check_rows(job.eval_data)} if job.eval_data else {})
+    _on_one(machine, choose(job, machine), "this version trains on one GPU; `finefit estimate` answers for several")
+    files = checked_files(job)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
-    orders = job_orders(job, model, method, knobs, machine)
-    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
-    asked = rehearsal_orders(orders, model, knobs, machine, OURS)
-    asked["rehearsal"]["shorter"] = not machine.is_cpu
     observer.stage("rehearsing the training step" + ("" if machine.is_cpu else ", and two of shorter rows"))
-    recording, answer, more = rehearse(asked, recipe.layers, observer.note)
-    rows = rows_of(recipe, recording, answer)
-    facts = answer["data"]
-    facts["longest_line"] = files["train"].lines[facts["longest_line"] - 1]
-    data = DataFacts(eval_rows=files["eval"].rows if "eval" in files else 0, **facts)
-    knobs = replace(knobs, max_length=data.longest_tokens)
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
+    own = rehearse_rows(job, files, recipe, observer.note)
+    knobs = replace(knobs, max_length=own.data.longest_tokens)
     return Plan(
         job=job,
         model=model,
         method=method,
         knobs=knobs,
         machine=machine,
-        ledger=ledger_from(recording, model, knobs, machine, rows=rows),
-        data=data,
-        steps=optimizer_steps(orders["trainer"], data.rows),
-        stack=answer["stack"],
-        notes=(*notes, *agreed, *changed, *more),
-        orders=orders,
+        ledger=ledger_from(own.recording, model, knobs, machine, rows=own.rows),
+        data=own.data,
+        steps=optimizer_steps(own.orders["trainer"], own.data.rows),
+        stack=own.stack,
+        notes=(*notes, *agreed, *changed, *own.notes),
+        orders=own.orders,
     )
 
 
-def _trains_on_one(machine: Machine, knobs: Knobs) -> None:
-    """What is estimated already, and not yet trained."""
+def _on_one(machine: Machine, knobs: Knobs, why: str) -> None:
+    """Refuses several GPUs, and engines."""
     problems = []
     if machine.count > 1:
         problems.append(
@@ -140,9 +208,8 @@ def _trains_on_one(machine: Machine, knobs: Knobs) -> None:
         )
     for key, is_given in (("zero_stage", knobs.zero_stage is not None), ("fsdp", knobs.fsdp)):
         if is_given:
-            problems.append(Problem("engines are not trained with yet", where=key, hint="leave it out"))
+            problems.append(Problem("no engine goes with this yet", where=key, hint="leave it out"))
     if problems:
-        why = "this version trains on one GPU; `finefit estimate` answers for several"
         raise BadInput(*(replace(problem, why=why) for problem in problems))
 
 
@@ -207,6 +274,10 @@ def images_of(job: Job) -> Images | None:
         return None
     width, height = map(int, job.image_size.split("x"))
     return Images(width, height, job.images)
+
+
+def answer_of(job: Job) -> Generate:
+    return Generate(job.max_new_tokens, job.num_beams, job.cache_implementation, job.base)
 
 
 def _left_out(model: Model, images: Images | None, knobs: Knobs) -> tuple[str, ...]:

@@ -77,6 +77,9 @@ class Api(ModuleType):
             Model(model, {}), how["method"], how["knobs"], machine, ledger, "rehearsal", {"torch": "2"}, (), 0.1
         )
 
+    def estimate_rows(self, job: Job, **how: Any) -> Estimate:
+        return self.estimate(job.model, method=method_of(job), rows=job.data, **how)
+
     def train(self, job_or_run: str, overrides: dict[str, str], resume: bool, observer: Any) -> Receipt:
         self._note(job_or_run=job_or_run, overrides=overrides, resume=resume)
         if not resume:

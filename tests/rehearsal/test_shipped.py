@@ -25,6 +25,7 @@ RECIPES: dict[str, tuple[str, Method, Knobs]] = {
     "lora": ("Qwen/Qwen2.5-0.5B-Instruct", LoRA(r=48), Knobs(1111, 3, 2, "all")),
     "full": ("Qwen/Qwen3-0.6B", Full(), Knobs(830, 5, 2, 9)),
     "qlora4": ("Qwen/Qwen2.5-0.5B", QLoRA(r=20), Knobs(1500, 1, 2, 0)),
+    "experts": ("allenai/OLMoE-1B-7B-0924", LoRA(r=24), Knobs(1337, 3, 2, 0)),
 }
 
 

@@ -32,10 +32,16 @@ def command(
         typer.Argument(metavar="MODEL", help="Hub id, local folder, config.json, or bundled name.", show_default=False),
     ],
     *,
-    task: Annotated[Text, _option("sft", "What is trained for.")] = None,
+    task: Annotated[Text, _option("sft|generate", "What is trained for; or that answers are written. [sft]")] = None,
     method: Annotated[Text, _option("full|lora|qlora4|qlora8", "What is trained, beside what. [lora]")] = None,
-    max_length: Annotated[Text, _option("N", f"Tokens of the longest sequence. [{MAX_LENGTH}]")] = None,
-    per_device_train_batch_size: Annotated[Text, _option("N", "Sequences of one micro-batch. [1]")] = None,
+    data: Annotated[Text, _option("FILE", "Rows to train on: they decide how long sequences are.")] = None,
+    max_length: Annotated[
+        Text,
+        _option("N", f"Tokens of the longest sequence (generate: prompt); no row of --data has more. [{MAX_LENGTH}]"),
+    ] = None,
+    per_device_train_batch_size: Annotated[
+        Text, _option("N", "Sequences of one micro-batch (generate: prompts answered at once). [1]")
+    ] = None,
     gradient_accumulation_steps: Annotated[Text, _option("N", "Micro-batches of one optimizer step. [1]")] = None,
     global_batch_size: Annotated[Text, _option("N", "Sequences of one optimizer step: their product.")] = None,
     gradient_checkpointing: Annotated[
@@ -79,6 +85,12 @@ def command(
             show_default=False,
         ),
     ] = None,
+    max_new_tokens: Annotated[Text, _option("N", "Generate: tokens written after each prompt. [128]")] = None,
+    num_beams: Annotated[Text, _option("N", "Generate: answers that are followed side by side. [1]")] = None,
+    cache_implementation: Annotated[
+        Text, _option("dynamic|fp8|static", "Generate: how keys and values are kept. [dynamic]")
+    ] = None,
+    base: Annotated[bool, typer.Option("--base", help="Generate: without the method's adapters.")] = False,
     gpu: Annotated[Text, _option("NAME", "Like RTX4090 or 8xH100-80GB; cpu; auto: this machine. [auto]")] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code of the model's folder.")
@@ -97,15 +109,29 @@ def command(
     gpu_name = options.get("gpu", "auto")
     job, notes = job_of_options(options | {"gpu": _known_gpu(gpu_name, api.REFERENCE_GPU)}, keys)
     with live.working() as say:
-        estimate = api.estimate(
-            given.about,
-            method=api.method_of(job),
-            knobs=_knobs(job),
-            gpu=gpu_name,
-            trust_remote_code=job.trust_remote_code,
-            images=api.images_of(job),
-            progress=say,
-        )
+        if job.task == "generate":
+            estimate = api.estimate_answer(
+                given.about,
+                method=api.method_of(job),
+                task=api.answer_of(job),
+                knobs=_knobs_to_write(job),
+                gpu=gpu_name,
+                trust_remote_code=job.trust_remote_code,
+                progress=say,
+            )
+        elif job.data:
+            wished = replace(job, model=given.about)
+            estimate = api.estimate_rows(wished, knobs=_knobs(job), gpu=gpu_name, progress=say)
+        else:
+            estimate = api.estimate(
+                given.about,
+                method=api.method_of(job),
+                knobs=_knobs(job),
+                gpu=gpu_name,
+                trust_remote_code=job.trust_remote_code,
+                images=api.images_of(job),
+                progress=say,
+            )
     estimate = replace(estimate, notes=(*notes, *estimate.notes))
     if as_json:
         json.write(json.of_estimate(estimate))
@@ -145,3 +171,10 @@ def _knobs(job: Job) -> Knobs:
     layers = "all" if job.gradient_checkpointing == "auto" else job.gradient_checkpointing
     wished = replace(job, max_length=job.max_length or MAX_LENGTH, gradient_checkpointing=layers)
     return choose(wished, machine_named(job.gpu))
+
+
+def _knobs_to_write(job: Job) -> Knobs:
+    from finefit.search.generation import knobs_to_write
+    from finefit.world.gpus import machine_named
+
+    return knobs_to_write(job, job.max_length or MAX_LENGTH, machine_named(job.gpu))

@@ -55,6 +55,8 @@ def describe(kind: Kind, held: Held, shapes: Shapes) -> Words:
     return Words(f"{where}{phase} temporaries", f"{_many(held)}, the largest from {operation}")
 
 
+CACHE = "KV cache"
+
 TOWER = frozenset({"visual", "vision_tower", "vision_model", "connector", "multi_modal_projector"})
 """What transformers (5.23) calls the modules that see, and those that fit what they say to the language model."""
 
@@ -95,6 +97,8 @@ def _fixed(category: str, held: Held, shapes: Shapes) -> Words | None:
             return Words("checkpointed layer inputs", _layer_inputs(held, shapes))
         case "batch":
             return Words("batch", "token ids, labels and mask" + (", and pixels" if shapes.has_tower else ""))
+        case "cache":
+            return Words(CACHE, f"{_many(held)}: keys and values of every token so far")
         case "buffer":
             return Words("buffers", "constants of the model, such as rotary frequencies")
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from .engine import Engine
@@ -14,6 +14,8 @@ from .ledger import Ledger
 from .machine import Gpu, Machine
 from .method import Method
 from .model import Model
+from .plan import DataFacts
+from .task import SFT, Task
 
 Verdict = Literal["fits", "tight", "no"]
 """fits: the worst that is foreseen is on the card. tight: what is likely is, or it runs by emptying the allocator's
@@ -40,6 +42,9 @@ class Estimate:
     # what it takes beside the GPUs
     images: Images | None = None
     # of every row
+    task: Task = field(default_factory=SFT)
+    data: DataFacts | None = None
+    # the rows of a file; None: rows of `max_length`
 
     @property
     def verdict(self) -> Verdict | None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from .engine import Offload, ZeroStage
 from .knobs import Attention, Checkpointing, Dtype, Loss, MixedPrecision
+from .task import Cache
 
 MethodName = Literal["full", "lora", "qlora4", "qlora8"]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
@@ -24,7 +25,7 @@ class Job:
     # JSONL with a `messages` list in each row
     eval_data: str | None = None
     # held-out rows, in the same format
-    task: Literal["sft"] = "sft"
+    task: Literal["sft", "generate"] = "sft"
     method: MethodName = "lora"
     gpu: str = "auto"
     # like `RTX4090`, `cpu`, or `auto` (this machine)
@@ -71,6 +72,14 @@ class Job:
     fsdp: bool = False
     freeze_vision_tower: bool = False
     vit_gradient_checkpointing: bool | None = None
+
+    # what is written: task generate
+    max_new_tokens: int = 128
+    # after each prompt
+    num_beams: int = 1
+    cache_implementation: Cache = "dynamic"
+    base: bool = False
+    # without the method's adapters
 
     # what rows show
     image_size: str | None = None

@@ -33,7 +33,7 @@ class DPO:
 class Generate:
     """Answers prompts of one length, with the likeliest tokens; the names are transformers'."""
 
-    max_new_tokens: int = 512
+    max_new_tokens: int = 128
     # written after the prompt; nothing ends an answer earlier
     num_beams: int = 1
     cache: Cache = "dynamic"

@@ -77,7 +77,7 @@ def _rank(recipe: Recipe) -> int | None:
 
 
 def _first(recipe: Recipe) -> Iterator[Asked]:
-    for number, point in enumerate(first_points(recipe.bounds, _rank(recipe))):
+    for number, point in enumerate(first_points(recipe.bounds, _rank(recipe), recipe.point.sequences)):
         yield Asked(recipe, point, proves=bool(recipe.recorded) and number == 0)
 
 
@@ -87,7 +87,8 @@ def _wanted(built: Built) -> Iterator[Asked]:
     if not histories and not built.lost:
         yield from _first(recipe)
     known = {point for history in histories for point in history.points} | set(built.lost)
-    more = more_points(recipe.bounds, _rank(recipe)) if len(histories) > 1 else []
+    is_told = len(histories) <= 1
+    more = [] if is_told else more_points(recipe.bounds, _rank(recipe), recipe.point.sequences)
     missing = [point for point in more if point not in known]
     for point in missing or further_points(histories, built.tape.bounds, _rank(recipe)):
         yield Asked(recipe, point, proves=False)

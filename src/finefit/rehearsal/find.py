@@ -53,7 +53,7 @@ def _as_asked(recording: Recording, recipe: Recipe) -> Recording:
     """With as many micro-batches, on that card."""
     if recipe.accumulates_freely:
         recording = with_micro_batches(recording, recipe.knobs.gradient_accumulation_steps)
-    return _on_card(recording, recipe.machine)
+    return on_card(recording, recipe.machine)
 
 
 def _in_atlas(recipe: Recipe) -> Found | None:
@@ -128,7 +128,7 @@ def _recordings(answer: Mapping[str, Any]) -> list[Recording]:
     return [Recording.from_json(recording) for recording in answer["recordings"]]
 
 
-def _on_card(recording: Recording, machine: Machine) -> Recording:
+def on_card(recording: Recording, machine: Machine) -> Recording:
     """A tape is recorded for one card of its kind; what libraries keep depends on the generation."""
     if machine.gpu is None:
         return recording

@@ -16,7 +16,10 @@ from finefit.nouns.images import Images
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap, Receipt
+from finefit.nouns.task import Generate
+from finefit.nouns.task import name_of as name_of_task
 
+from . import generation
 from .words import NOT_MODELLED, gap_percent
 
 
@@ -64,6 +67,7 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
         "speed": {"tokens_per_second": None, "step_seconds": None, "low": None, "high": None},
         "verdict": estimate.verdict,
         "gpu": {"name": estimate.machine.name, "count": estimate.machine.count, "memory_bytes": _memory(estimate)},
+        "data": None if estimate.data is None else vars(estimate.data),
         "engine": None if estimate.engine is None else {"name": words_of(estimate.engine), **vars(estimate.engine)},
         "stack": estimate.stack,
         "source": estimate.source,
@@ -94,13 +98,14 @@ def _range(known: Range | None, typical: str, low: str, high: str) -> dict[str, 
 
 
 def _recipe(estimate: Estimate) -> dict[str, Any]:
-    return {
-        "task": "sft",
+    method = {
+        "task": name_of_task(estimate.task),
         "method": name_of(estimate.method),
         **_knobs_of(estimate.method),
-        **asdict(estimate.knobs),
-        **_images(estimate.images),
     }
+    if isinstance(estimate.task, Generate):
+        return {**method, **generation.recipe(estimate, estimate.task)}
+    return {**method, **asdict(estimate.knobs), **_images(estimate.images)}
 
 
 def _images(images: Images | None) -> dict[str, Any]:

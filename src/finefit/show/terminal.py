@@ -10,11 +10,13 @@ from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.host import Host, Need
 from finefit.nouns.ledger import Ledger, Line
-from finefit.nouns.plan import Plan
+from finefit.nouns.plan import DataFacts, Plan
 from finefit.nouns.range import Range, Reason
 from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt
+from finefit.nouns.task import Generate
 from finefit.units import human_bytes, human_seconds
 
+from . import generation
 from .words import (
     NOT_MODELLED,
     checkpointing_words,
@@ -45,9 +47,11 @@ def console_on(file: TextIO) -> Console:
 
 
 def show_estimate(estimate: Estimate) -> None:
-    console, ledger, knobs = console_on(sys.stdout), estimate.ledger, estimate.knobs
+    console, ledger = console_on(sys.stdout), estimate.ledger
     style = {"no": "bold red", "tight": "bold yellow"}.get(estimate.verdict or "", "bold")
-    console.print(f"{estimate.model.id}: {method_words(estimate.method)}", style="bold")
+    answer = estimate.task if isinstance(estimate.task, Generate) else None
+    what = generation.heading(estimate.method, answer) if answer else method_words(estimate.method)
+    console.print(f"{estimate.model.id}: {what}", style="bold")
     console.print(f"{human_bytes(ledger.peak_bytes)} allocated at the peak, in {ledger.peak_phase}", style=style)
     if ledger.reserved is not None:
         console.print(f"{_ranged(ledger.reserved)} reserved by the caching allocator", style=style)
@@ -62,14 +66,7 @@ def show_estimate(estimate: Estimate) -> None:
     console.print(
         _facts(
             {
-                "parameters": f"{count_words(ledger.parameters)}, {count_words(ledger.trainable_parameters)} trained",
-                "batch": f"{knobs.per_device_train_batch_size} × {knobs.max_length} tokens, "
-                f"{knobs.gradient_accumulation_steps} micro-batches a step",
-                **({} if estimate.images is None else {"images": images_words(estimate.images)}),
-                "recomputed": checkpointing_words(knobs.gradient_checkpointing),
-                "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
-                "kernels": kernel_words(knobs),
-                **({} if estimate.engine is None else {"engine": words_of(estimate.engine)}),
+                **(generation.facts(estimate, answer) if answer else _trained(estimate)),
                 "a run": ", ".join(f"{name} {human_bytes(peak)}" for name, peak in ledger.moments.items()),
                 **_smallest(ledger),
                 **({} if estimate.host is None else _host(estimate.host)),
@@ -78,6 +75,21 @@ def show_estimate(estimate: Estimate) -> None:
         )
     )
     _notes(console, [*estimate.notes, *NOT_MODELLED])
+
+
+def _trained(estimate: Estimate) -> dict[str, str]:
+    ledger, knobs = estimate.ledger, estimate.knobs
+    return {
+        "parameters": f"{count_words(ledger.parameters)}, {count_words(ledger.trainable_parameters)} trained",
+        "batch": f"{knobs.per_device_train_batch_size} × {knobs.max_length} tokens, "
+        f"{knobs.gradient_accumulation_steps} micro-batches a step",
+        **({} if estimate.images is None else {"images": images_words(estimate.images)}),
+        **({} if estimate.data is None else {"data": _data(estimate.data)}),
+        "recomputed": checkpointing_words(knobs.gradient_checkpointing),
+        "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
+        "kernels": kernel_words(knobs),
+        **({} if estimate.engine is None else {"engine": words_of(estimate.engine)}),
+    }
 
 
 def _host(host: Host) -> dict[str, str]:
@@ -105,10 +117,7 @@ def show_plan(plan: Plan, console: Console) -> None:
         "kernels": kernel_words(knobs),
     }
     if data is not None:
-        facts["data"] = (
-            f"{data.rows} rows, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
-            f"median {data.median_tokens}; the longest is line {data.longest_line}"
-        )
+        facts["data"] = _data(data)
     facts["predicted peak"] = f"{human_bytes(plan.ledger.peak_bytes)} allocated, in {plan.ledger.peak_phase}"
     if plan.ledger.device is not None:
         facts["on the device"] = _ranged(plan.ledger.device)
@@ -116,6 +125,13 @@ def show_plan(plan: Plan, console: Console) -> None:
     if plan.ledger.device is not None:
         console.print(_reasons(plan.ledger.device.reasons))
     _notes(console, plan.notes)
+
+
+def _data(data: DataFacts) -> str:
+    return (
+        f"{data.rows} rows, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
+        f"median {data.median_tokens}; the longest is line {data.longest_line}"
+    )
 
 
 def show_receipt(receipt: Receipt) -> None:

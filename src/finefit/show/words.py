@@ -29,16 +29,19 @@ def method_words(method: Method) -> str:
         case Full():
             return "full fine-tuning"
         case LoRA():
-            return f"LoRA {_adapter_words(method)}"
+            return f"LoRA {adapter_words(method)}"
         case QLoRA():
-            double = " with double quantisation" if method.double_quant else ""
-            base = f"{method.quant_type}{double}" if method.bits == 4 else "int8"
-            return f"QLoRA {_adapter_words(method)}, base in {base}"
+            return f"QLoRA {adapter_words(method)}, base in {base_words(method)}"
         case _:
             assert_never(method)
 
 
-def _adapter_words(method: LoRA | QLoRA) -> str:
+def base_words(method: QLoRA) -> str:
+    double = " with double quantisation" if method.double_quant else ""
+    return f"{method.quant_type}{double}" if method.bits == 4 else "int8"
+
+
+def adapter_words(method: LoRA | QLoRA) -> str:
     where = method.target_modules if isinstance(method.target_modules, str) else ",".join(method.target_modules)
     dropout = f", dropout {method.dropout}" if method.dropout else ""
     return f"r {method.r}, alpha {method.alpha}, {where}{dropout}"

@@ -60,6 +60,8 @@ LIMITS: dict[str, Limit] = {
     "lora_dropout": _within(0, 0.999, "from 0 to below 1"),
     "seed": _within(0, 2**32 - 1, "from 0 to 4294967295"),
     "max_length": COUNT,
+    "max_new_tokens": COUNT,
+    "num_beams": COUNT,
     "per_device_train_batch_size": COUNT,
     "gradient_accumulation_steps": COUNT,
     "gradient_checkpointing": (lambda layers: isinstance(layers, str) or 0 <= layers <= MANY, "at least 0"),

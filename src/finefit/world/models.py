@@ -63,6 +63,14 @@ def _with_weights(model: Model) -> Model:
     return replace(model, folder=str(folder))
 
 
+def with_tokenizer(model: Model) -> tuple[Model, bool]:
+    """The model with the folder of its tokenizer, and whether there is one on this machine."""
+    folder = Path(model.folder) if model.folder else hub.snapshot_here(model.id)
+    if folder is None or not (folder / "tokenizer.json").exists():
+        return model, False
+    return replace(model, folder=str(folder)), True
+
+
 def _from_hub(text: str, trust_remote_code: bool) -> Model:
     if not HUB_ID.fullmatch(text):
         raise BadInput(

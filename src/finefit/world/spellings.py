@@ -84,6 +84,7 @@ SWITCHES: dict[tuple[str, bool], tuple[str, str] | None] = {
 
 FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpointing", "mixed_precision")) | {
     "assistant_only_loss",
+    "base",
     "expandable_segments",
     "freeze_vision_tower",
     "trust_remote_code",
@@ -102,7 +103,7 @@ LATER_KEYS = frozenset(
 )
 LATER_VALUES = {
     "method": ("auto",),
-    "task": ("dpo", "generate"),
+    "task": ("dpo",),
 }
 """What this version does not do yet, and a later one will."""
 
@@ -169,7 +170,7 @@ def _later(entry: Entry) -> Problem | None:
     if entry.key in LATER_KEYS:
         return Problem(f"{entry.key} comes in a later version", where=entry.where)
     if str(entry.value) in LATER_VALUES.get(entry.key, ()):
-        here = {"method": "qlora4, lora or full", "task": "sft"}[entry.key]
+        here = {"method": "qlora4, lora or full", "task": "sft or generate"}[entry.key]
         return Problem(f"{entry.key} {entry.value} comes in a later version", where=entry.where, hint=here)
     return None
 
