@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import finefit
-from finefit.api import images_of, method_of
+from finefit.api import answer_of, images_of, method_of
 from finefit.cli.main import run
 from finefit.errors import RunFailed
 from finefit.nouns.estimate import Estimate
@@ -23,6 +23,7 @@ from finefit.nouns.method import Method
 from finefit.nouns.model import Model
 from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap, Receipt
+from finefit.nouns.task import Generate
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
 
@@ -79,6 +80,14 @@ class Api(ModuleType):
 
     def estimate_rows(self, job: Job, **how: Any) -> Estimate:
         return self.estimate(job.model, method=method_of(job), rows=job.data, **how)
+
+    def answer_of(self, job: Job) -> Generate:
+        return answer_of(job)
+
+    def estimate_answer(self, model: str, *, task: Generate, **how: Any) -> Estimate:
+        found = self.estimate(model, **how)
+        self.asked["task"] = task
+        return replace(found, task=task)
 
     def train(self, job_or_run: str, overrides: dict[str, str], resume: bool, observer: Any) -> Receipt:
         self._note(job_or_run=job_or_run, overrides=overrides, resume=resume)
