@@ -12,7 +12,7 @@ from typing import assert_never
 from finefit.errors import BadInput, Problem
 from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
-from finefit.estimate.rehearsed import ledger_from, spread
+from finefit.estimate.rehearsed import ledger_from, spread, spread_alike
 from finefit.lower.orders import base_orders
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.images import Images
@@ -72,7 +72,7 @@ def estimate(
     recipe = Recipe(found, method, alone, machine, loop, trust_remote_code, images)
     told = find(recipe, say)
     rank, half = spread(told.recording, engine, knobs, alone, machine), at_half(recipe, told)
-    shorter = None if half is None else spread(half, engine, knobs, alone, machine).recording
+    shorter = None if half is None else spread_alike(rank, told.recording, half)
     ledger = ledger_from(rank.recording, found, knobs, machine, shorter, engine=engine)
     return Estimate(
         model=found,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from finefit.nouns.engine import DeepSpeed, Engine
@@ -16,6 +17,7 @@ from finefit.tape.expand import expand
 from finefit.tape.layers import Layers, few_of, kept_of
 from finefit.tape.parallel.compose import on_one_rank
 from finefit.tape.parallel.states import Rank
+from finefit.tape.steps import same_steps
 
 from .ledger import ledger_of
 from .lengths import Rows
@@ -35,6 +37,11 @@ def spread(recording: Recording, engine: Engine | None, knobs: Knobs, alone: Kno
     """One rank's step under an engine; `alone`: the knobs with which it was recorded."""
     vram_bytes = None if machine.gpu is None else machine.gpu.vram_bytes
     return on_one_rank(recording, engine, knobs.optim, WIDTH[alone.dtype], vram_bytes)
+
+
+def spread_alike(rank: Rank, alone: Recording, shorter: Recording) -> Recording | None:
+    """The rank's step with shorter rows; None where these make another step. `alone`: what the rank is composed of."""
+    return replace(rank.recording, nbytes=rank.nbytes_of(shorter)) if same_steps(shorter, alone) else None
 
 
 def ledger_from(

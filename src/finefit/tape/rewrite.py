@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from finefit.nouns.recording import Recording
 
@@ -26,7 +27,8 @@ class _New:
 
 
 class Rewrite:
-    """Edits are said in any order; those of one place happen in the order in which they were said."""
+    """Edits are said in any order, all before anything is told; those of one place happen in the order in which they
+    were said."""
 
     def __init__(self, recording: Recording) -> None:
         self._old = recording
@@ -56,7 +58,7 @@ class Rewrite:
         self.dies(self.born(place, nbytes, kind), place)
 
     def told(self) -> Recording:
-        events, marks = self._events()
+        events, marks = self._told
         names: dict[Kind, int] = {name: number for number, name in enumerate(self._old.kind_names)}
         kinds = (*self._old.kinds, *(names.setdefault(one.kind, len(names)) for one in self._new))
         whole = replace(
@@ -70,7 +72,14 @@ class Rewrite:
         )
         return renumbered(whole)
 
-    def _events(self) -> tuple[list[int], list[tuple[int, str]]]:
+    def was(self) -> tuple[int, ...]:
+        """Of each storage that is told, its number before; 0 where it is new."""
+        events, _ = self._told
+        last = len(self._old.nbytes)
+        return tuple(event if event <= last else 0 for event in events if event > 0)
+
+    @cached_property
+    def _told(self) -> tuple[list[int], list[tuple[int, str]]]:
         old, gone, moved = self._old.events, self._gone, self._moved
         labels: dict[int, list[str]] = defaultdict(list)
         for position, label in self._old.marks:

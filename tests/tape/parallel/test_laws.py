@@ -222,3 +222,11 @@ def test_the_rank_of_adapters_is_read_from_their_sizes(method: str, rank: int) -
     rows = adapter_rows(found)
     assert set(rows.values()) == {rank}
     assert len(rows) == sum("lora_A" in one.name for one in found)
+
+
+@pytest.mark.parametrize("run", EVERYTHING, ids=lambda run: run.id)
+def test_shorter_rows_are_composed_alike(run: Run) -> None:
+    """What is composed of a step with rows of another length is the same step with that one's sizes."""
+    shorter = replace(run, length=run.length // 2)
+    assert of(run).nbytes_of(recorded(shorter)) == of(shorter).recording.nbytes
+    assert of(run).recording.events == of(shorter).recording.events

@@ -9,9 +9,10 @@ of modules, which are never called.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import takewhile
+from typing import NamedTuple
 
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import Segment, without_layer
@@ -23,8 +24,7 @@ Path = tuple[str, ...]
 PRODUCT = "aten.mm.default"
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     place: Place
     path: Path
     is_entry: bool
@@ -69,7 +69,7 @@ def _dropout(call: Call) -> Iterator[Call]:
     """Before an adapter's first matrix PEFT calls its dropout, which makes nothing new where its share is 0."""
     if call.is_entry and call.path[-2:-1] == ("lora_A",):
         path = (*call.path[:-2], "lora_dropout", call.path[-1])
-        yield from (replace(call, path=path), replace(call, path=path, is_entry=False))
+        yield from (call._replace(path=path), call._replace(path=path, is_entry=False))
 
 
 def with_gradient(forward: Sequence[Call], is_trained: Container[Path]) -> list[Call]:
@@ -97,7 +97,7 @@ def backward_calls(
         mine = _those_before(waiting, _block(segment))
         waiting = waiting[len(mine) :]
         yield from _in_turn(mine, segment, again, known)
-    yield from (replace(call, place=(of[-1].stop, LEAVING)) for call in waiting)
+    yield from (call._replace(place=(of[-1].stop, LEAVING)) for call in waiting)
 
 
 def first_product(recording: Recording, segment: Segment) -> int:
@@ -119,7 +119,8 @@ def _in_turn(
             yield from again
             position = max(position, again[-1].place[0])
         position = max(position, min(known.get((call.path, call.is_entry), position), segment.stop))
-        yield replace(call, place=(position, ENTERING if position < segment.stop else LEAVING))
+        place = (position, ENTERING if position < segment.stop else LEAVING)
+        yield Call(place, call.path, call.is_entry, call.is_forward)
 
 
 def _recomputed(recording: Recording, segment: Segment) -> list[Call]:

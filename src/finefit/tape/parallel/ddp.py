@@ -27,7 +27,7 @@ def compose(recording: Recording, engine: DDP, width: int) -> Rank:
     rewrite = Rewrite(recording)
     for nbytes in _buckets(trained) if engine.ranks > 1 else ():
         rewrite.born(end_of_load(recording), nbytes, BUCKET)
-    return Rank(rewrite.told(), {})
+    return Rank.told(rewrite, {})
 
 
 def _buckets(trained: Sequence[Parameter]) -> Iterator[int]:

@@ -127,7 +127,7 @@ class _Composed:
                 of = [each for each in self.by_step[str(number)] if each.label.split("/")[1] == str(micro)]
                 sums += _Pass(self, of, backward, is_first=micro == 0).told()
             self._step(step, sums, is_first=number == 0)
-        return Rank(self.rewrite.told(), dict(self.host))
+        return Rank.told(self.rewrite, self.host)
 
     def _states(self) -> None:
         place = end_of_load(self.recording)

@@ -29,6 +29,18 @@ class Rank:
     recording: Recording
     host: Mapping[str, int]
     # what: bytes
+    was: tuple[int, ...]
+    # of each storage, its number in the recording of one rank alone; 0: the engine's own
+
+    @classmethod
+    def told(cls, rewrite: Rewrite, host: Mapping[str, int]) -> Rank:
+        return cls(rewrite.told(), dict(host), rewrite.was())
+
+    def nbytes_of(self, alone: Recording) -> tuple[int, ...]:
+        """Of each storage where the step alone is another one of the same births and deaths, which is composed alike:
+        nothing that an engine makes depends on rows."""
+        own = self.recording.nbytes
+        return tuple(alone.nbytes[old - 1] if old else new for old, new in zip(self.was, own, strict=True))
 
 
 def without_optimizer(recording: Recording) -> Rewrite:

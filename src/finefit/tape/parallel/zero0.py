@@ -33,7 +33,7 @@ def compose(recording: Recording, optimizer: Optimizer, width: int) -> Rank:
         _averaged(rewrite, step, trained, width)
         _stepped(rewrite, step, trained)
         loss_stays(rewrite, step)
-    return Rank(rewrite.told(), {})
+    return Rank.told(rewrite, {})
 
 
 def _averaged(rewrite: Rewrite, step: Step, trained: Sequence[Parameter], width: int) -> None:

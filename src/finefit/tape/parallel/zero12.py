@@ -91,7 +91,7 @@ class _Composed:
             if not self.offloads:
                 self._step(step, number == 0, held)
             loss_stays(self.rewrite, step)
-        return Rank(self.rewrite.told(), self.host)
+        return Rank.told(self.rewrite, self.host)
 
     def _states(self) -> None:
         parts = [flat.part for flat in self.flats]

@@ -86,7 +86,7 @@ class _Composed:
             if self.engine.offload == "none":
                 self._step(step, is_first=number == 0)
             loss_stays(self.rewrite, step)
-        return Rank(self.rewrite.told(), dict(self.host))
+        return Rank.told(self.rewrite, self.host)
 
     def _states(self) -> None:
         load, trained = end_of_load(self.recording), sum(map(sum, self.sub_groups))
