@@ -12,6 +12,7 @@ from typing import assert_never
 from finefit.errors import BadInput, Problem
 from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
+from finefit.estimate.left_out import left_out
 from finefit.estimate.rehearsed import ledger_from, spread, spread_alike
 from finefit.lower.orders import base_orders
 from finefit.nouns.estimate import Estimate
@@ -21,7 +22,6 @@ from finefit.nouns.knobs import Dtype, Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
-from finefit.nouns.model import Model
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
 from finefit.nouns.receipt import Receipt
@@ -85,7 +85,7 @@ def estimate(
         images=images,
         source=told.source,
         stack=told.stack,
-        notes=(*notes, *agreed, *changed, *_left_out(found, images, knobs), *told.notes),
+        notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *told.notes),
         seconds=time.perf_counter() - started,
     )
 
@@ -120,7 +120,7 @@ def estimate_rows(
         data=own.data,
         source="rehearsal",
         stack=own.stack,
-        notes=(*notes, *agreed, *changed, *_left_out(model, None, knobs), *own.notes),
+        notes=(*notes, *agreed, *changed, *left_out(model, None, knobs), *own.notes),
         seconds=time.perf_counter() - started,
     )
 
@@ -151,7 +151,7 @@ def estimate_answer(
         task=task,
         source=told.source,
         stack=told.stack,
-        notes=(*notes, *agreed, *changed, *_left_out(found, None, knobs), ALIKE, *told.notes),
+        notes=(*notes, *agreed, *changed, *left_out(found, None, knobs), ALIKE, *told.notes),
         seconds=time.perf_counter() - started,
     )
 
@@ -278,17 +278,6 @@ def images_of(job: Job) -> Images | None:
 
 def answer_of(job: Job) -> Generate:
     return Generate(job.max_new_tokens, job.num_beams, job.cache_implementation, job.base)
-
-
-def _left_out(model: Model, images: Images | None, knobs: Knobs) -> tuple[str, ...]:
-    """What the model has and the figures do not."""
-    if "vision_config" not in model.config:
-        return ()
-    if images is None:
-        return ("computed for text alone: the weights of the vision tower are counted; say --image-size for images",)
-    if knobs.attn_implementation == "flash_attention_2":
-        return ("the tower's attention is computed as torch's flash kernel, image by image, not in one packed call",)
-    return ()
 
 
 def _machine_or_reference(gpu: str) -> tuple[Machine, tuple[str, ...]]:

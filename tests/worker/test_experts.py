@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from test_rehearsal import MOE, NF4, curve, real_step
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from finefit.estimate.left_out import BY_THEMSELVES
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand, storages_and_events
 from finefit.tape.layers import few_of, kept_of
@@ -168,3 +170,10 @@ def test_old_cards_write_gradients_of_frozen_experts() -> None:
     micro_batches = 2 * 2
     assert written((7, 5)) == micro_batches * 2 * SMALL["num_hidden_layers"]
     assert written((8, 0)) == 0
+
+
+@pytest.mark.parametrize("kind", [*FAMILIES, "dbrx", "doge", "llama4", "longcat_flash"])
+def test_which_experts_are_one_product_is_as_the_note_says(kind: str) -> None:
+    """transformers' own decorator is on the experts of a class, or the note says that they run by themselves."""
+    modeling = import_module(f"transformers.models.{kind}.modeling_{kind}")
+    assert hasattr(modeling, "use_experts_implementation") == (kind not in BY_THEMSELVES)
