@@ -17,6 +17,7 @@ from pathlib import Path
 from finefit.catalog.atlas import tape_bytes
 from finefit.errors import FinefitError
 from finefit.nouns.engine import FSDP2
+from finefit.nouns.images import Images
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Checkpointing
 from finefit.nouns.loop import Loop
@@ -36,18 +37,24 @@ FOLDER = Path(str(files("finefit.catalog"))) / "atlas"
 GPU = "A100-80GB"
 """Of the kind that most cards are: bfloat16, and torch's flash attention."""
 METHODS: dict[str, Method] = {"full": Full(), "lora": LoRA(), "qlora4": QLoRA(), "qlora8": QLoRA(8)}
+IMAGE = Images(1024, 1024)
+"""Each size of an image has tapes of its own."""
 SHAPES: tuple[Checkpointing, ...] = ("all", 0, 12)
 """Layers checkpointed: all, none, the first ones: some of each kind, also where the sixth is of another."""
 
 
 def recipes(name: str, method: Method, *, is_divided: bool = False) -> Iterator[Recipe]:
-    """What a user gets who pins nothing else; `is_divided`: as DeepSpeed and FSDP2 compute it on each rank."""
+    """What a user gets who pins nothing else, and says how large images are where the model sees; `is_divided`: as
+    DeepSpeed and FSDP2 compute it on each rank."""
     model, machine = find_model(name), machine_named(GPU)
+    images = IMAGE if "vision_config" in model.config else None
     for checkpointing in SHAPES:
-        job = Job(model=name, data="", max_length=1024, gradient_checkpointing=checkpointing or "none")
+        job = Job(
+            model=name, data="", max_length=2048 if images else 1024, gradient_checkpointing=checkpointing or "none"
+        )
         knobs, _ = suited(choose(job, machine), model)
         alone, loop = of_one_rank(FSDP2(1) if is_divided else None, knobs, Loop())
-        recipe = Recipe(model, method, alone, machine, loop)
+        recipe = Recipe(model, method, alone, machine, loop, images=images)
         if recipe.recorded or checkpointing in ("all", 0):
             yield recipe
 
@@ -95,6 +102,7 @@ def _of_today(data: bytes, recipe: Recipe) -> Tape | None:
 def _keep(name: str, built: Built) -> None:
     recipe = built.recipe
     method = name_of(recipe.method) + ("" if recipe.knobs.mixed_precision != "no" else "-divided")
+    method += f"-{recipe.images.width}x{recipe.images.height}" if recipe.images else ""
     file = f"{name.rpartition('/')[2].lower()}.{method}.{recipe.shape}.{recipe.key}.xz"
     if built.is_trusted:
         for older in FOLDER.glob(f"*.{recipe.key}.xz"):  # perhaps under another model's name

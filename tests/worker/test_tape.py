@@ -14,7 +14,7 @@ from finefit.nouns.recording import Recording
 from finefit.tape.expand import storages_and_events
 from finefit.tape.micro_batches import with_micro_batches
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
-from finefit.tape.points import first_points, further_points, more_points
+from finefit.tape.points import Free, first_points, further_points, more_points
 from finefit.tape.sizes import Point
 from finefit.tape.tape import Bounds, Take, Tape
 from finefit.tape.written import decode, encode
@@ -58,8 +58,8 @@ def sequences(name: str) -> int:
 def tape(name: str) -> Tape:
     """As `finefit.rehearsal.build` makes it, in this process."""
     made = Tape((), BOUNDS, {})
-    rank = None if RECIPES[name]["peft"] else 0
-    points = first_points(BOUNDS, rank, sequences(name))
+    free = Free(None if RECIPES[name]["peft"] else 0, sequences(name))
+    points = first_points(BOUNDS, free)
     while points:
         for point in points:
             few = recorded(name, point, 5)
@@ -67,8 +67,8 @@ def tape(name: str) -> Tape:
             proof = Take(point, (letters(name, 5), letters(name, 6)), few, (recorded(name, point, 6),))
             made = told if told != made else made.with_take(proof)
         told = {point for history in made.histories for point in history.points}
-        more = more_points(BOUNDS, rank, sequences(name)) if len(made.histories) > 1 else []
-        points = [point for point in more if point not in told] or further_points(made.histories, BOUNDS, rank)
+        more = more_points(BOUNDS, free) if len(made.histories) > 1 else []
+        points = [point for point in more if point not in told] or further_points(made.histories, BOUNDS, free)
     return made
 
 

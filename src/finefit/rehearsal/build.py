@@ -9,7 +9,7 @@ from typing import Any
 from finefit.lower.layers import told
 from finefit.nouns.recording import Recording
 from finefit.run import worker
-from finefit.tape.points import first_points, further_points, more_points
+from finefit.tape.points import Free, first_points, further_points, more_points
 from finefit.tape.sizes import Point
 from finefit.tape.tape import Take, Tape
 
@@ -71,13 +71,16 @@ def build(recipes: Sequence[Recipe], known: Mapping[str, Tape] = NOTHING) -> lis
     return list(built.values())
 
 
-def _rank(recipe: Recipe) -> int | None:
-    """None where a tape may be of several."""
-    return None if recipe.point.rank and recipe.rank_is_free else recipe.point.rank
+def _free(recipe: Recipe) -> Free:
+    """A tape with images is of one micro-batch."""
+    rank = None if recipe.point.rank and recipe.rank_is_free else recipe.point.rank
+    if recipe.images is None:
+        return Free(rank, recipe.point.sequences)
+    return Free(rank, recipe.point.sequences, recipe.point.batch, recipe.least_length)
 
 
 def _first(recipe: Recipe) -> Iterator[Asked]:
-    for number, point in enumerate(first_points(recipe.bounds, _rank(recipe), recipe.point.sequences)):
+    for number, point in enumerate(first_points(recipe.bounds, _free(recipe))):
         yield Asked(recipe, point, proves=bool(recipe.recorded) and number == 0)
 
 
@@ -88,9 +91,9 @@ def _wanted(built: Built) -> Iterator[Asked]:
         yield from _first(recipe)
     known = {point for history in histories for point in history.points} | set(built.lost)
     is_told = len(histories) <= 1
-    more = [] if is_told else more_points(recipe.bounds, _rank(recipe), recipe.point.sequences)
+    more = [] if is_told else more_points(recipe.bounds, _free(recipe))
     missing = [point for point in more if point not in known]
-    for point in missing or further_points(histories, built.tape.bounds, _rank(recipe)):
+    for point in missing or further_points(histories, built.tape.bounds, _free(recipe)):
         yield Asked(recipe, point, proves=False)
 
 
