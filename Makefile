@@ -19,7 +19,7 @@ demo: $(VENV)/.train
 	  echo "after:"; $(BIN)/finefit generate $$run --max-new-tokens 24 --prompt "$$ask"
 
 test: check
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -17,6 +17,8 @@ from finefit.nouns.method import Full, LoRA, Method
 from finefit.nouns.task import Generate
 from finefit.show.json import of_estimate
 
+pytestmark = pytest.mark.xdist_group("answers")
+
 CONFIG = {
     "model_type": "llama",
     "vocab_size": 1024,

@@ -17,6 +17,8 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import LoRA
 from finefit.show.json import of_estimate
 
+pytestmark = pytest.mark.xdist_group("images")
+
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Estimate]:

@@ -23,6 +23,8 @@ from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 
+pytestmark = pytest.mark.xdist_group("find")
+
 CONFIG = {
     "model_type": "llama",
     "vocab_size": 1024,

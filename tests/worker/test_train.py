@@ -16,6 +16,8 @@ from finefit.worker.alone import alone_in
 
 NewRun = Callable[..., Any]
 
+pytestmark = pytest.mark.xdist_group("train")
+
 
 @pytest.fixture(scope="module")
 def whole(new_run: NewRun) -> Any:
