@@ -109,6 +109,9 @@ RECIPES = {
     "full, beside a model, checkpointed": preferring(MODEL, model=HALF, **FULL, **BY_ALL),
     "full, beside a model, autocast": preferring(MODEL, trainer={"bf16": True}, **FULL),
     "full, beside a model in 4 bits": preferring(MODEL | {"quantization": SINGLE}, model=HALF, **FULL, **BY_ALL),
+    "full, beside a model in 8 bits": preferring(
+        MODEL | {"quantization": {"load_in_8bit": True}}, model=HALF, **FULL, **BY_ALL
+    ),
     "full, precomputed": preferring(PRECOMPUTED, **FULL),
     "full, precomputed, autocast, checkpointed": preferring(PRECOMPUTED, trainer={"bf16": True}, **FULL, **BY_ALL),
     "experts": preferring(model_type="qwen3_moe", model={"config": MOE}),
@@ -124,6 +127,16 @@ def test_a_rehearsal_of_preferences_equals_the_real_step(name: str) -> None:
     assert phase_peaks(fake) == phase_peaks(real)
     assert curve(fake) == curve(real)
     assert (fake.parameters, fake.trainable_parameters) == (real.parameters, real.trainable_parameters)
+
+
+def test_both_halves_take_the_same() -> None:
+    """What is trained and its copy in 4 bits, both in float16, have the curve of both in bfloat16."""
+
+    def beside(half: str) -> Recording:
+        task = MODEL | {"quantization": SINGLE | {"bnb_4bit_compute_dtype": half}}
+        return rehearsed(preferring(task, model={"dtype": half}, **FULL))
+
+    assert curve(beside("float16")) == curve(beside("bfloat16"))
 
 
 GPU = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from trl import SFTConfig
 
 from .batches import Row, facts_of, fullest_batch, keep_batch, keep_longest_held_out, refuse_long_rows, tokenised
 from .bends.foreach import multi_tensor_for_fake_tensors
+from .bends.outliers import NoOutliers
 from .bends.scalars import numbers_of_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config, tower_of
@@ -112,17 +114,23 @@ def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
     float16 becomes bfloat16 (Accelerate refuses fp16 without a GPU; both have two bytes), and the flash-attention
     package becomes torch's own flash kernel (`rules/attention.py` keeps for backward what both keep).
     """
-    model, quantization = dict(orders["model"]), orders["model"]["quantization"]
+    model, task = _in_bfloat16(orders["model"]), task_of(orders)
     if model["dtype"] == "float16":
         model["dtype"] = "bfloat16"
-    if quantization and quantization.get("bnb_4bit_compute_dtype") == "float16":
-        model["quantization"] = quantization | {"bnb_4bit_compute_dtype": "bfloat16"}
     if model["attn_implementation"] == "flash_attention_2":
         model["attn_implementation"] = "sdpa"
     trainer = dict(orders["trainer"])
     trainer["bf16"] = trainer["bf16"] or trainer["fp16"]
     trainer["fp16"] = False
-    return orders | {"model": model, "trainer": trainer}
+    return orders | {"model": model, "trainer": trainer, "task": _in_bfloat16(task)}
+
+
+def _in_bfloat16(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a model, or of what it is compared with: 4 bits are multiplied in the other half."""
+    quantization = words.get("quantization")
+    if not quantization or quantization.get("bnb_4bit_compute_dtype") != "float16":
+        return dict(words)
+    return {**words, "quantization": quantization | {"bnb_4bit_compute_dtype": "bfloat16"}}
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,8 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         data = _data(orders, trainer) if orders["data"] and not _has_rows(orders) else None
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None, tower_of(orders))
         rehearsal.enter_context(mode)
+        if (task_of(orders).get("quantization") or {}).get("load_in_8bit"):
+            rehearsal.enter_context(NoOutliers())  # a copy in 8 bits is not trained, and multiplies in them
         rehearsal.enter_context(ControlFlow(mode))
         rehearsal.enter_context(numbers_of_fake_tensors())
         if card is not None:
