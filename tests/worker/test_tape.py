@@ -21,15 +21,28 @@ from finefit.tape.written import decode, encode
 
 BOUNDS = Bounds((), (512, 3072), (160,))
 NF4 = {"quantization": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16"}}
+ONCE: dict[str, Any] = {"rehearsal": {"accumulation": 1}}
+TWICE: dict[str, Any] = {"rehearsal": {"accumulation": 2}}
+"""Micro-batches; those of preferences take twice as long, and have the same storages. Where what is not quantised is
+float32 (`prepare`), their chunks of tokens tell six histories, which are those of rows."""
 RECIPES: dict[str, dict[str, Any]] = {
     "lora": orders(device="cuda", gradient_checkpointing="all", trainer={"bf16": True}, model={"dtype": "bfloat16"}),
     "full, eager, whole logits": orders(device="cuda", peft=None, loss="full", model={"attn_implementation": "eager"}),
     "4 bits": orders(device="cuda", gradient_checkpointing="all", model=merged({"dtype": "bfloat16"}, NF4)),
     "preferences, adapters off": orders(
-        device="cuda", task=ADAPTER_OFF, trainer={"bf16": True}, model=merged({"dtype": "bfloat16"}, NF4)
+        device="cuda",
+        task=ADAPTER_OFF,
+        trainer={"bf16": True},
+        **ONCE,
+        model=merged({"dtype": "bfloat16", "prepare": False}, NF4),
     ),
     "preferences, beside a model": orders(
-        device="cuda", task=MODEL, gradient_checkpointing="all", peft=None, model={"dtype": "bfloat16"}
+        device="cuda",
+        task=MODEL,
+        gradient_checkpointing="all",
+        peft=None,
+        **ONCE,
+        model={"dtype": "bfloat16"},
     ),
 }
 
@@ -63,12 +76,14 @@ def tape(name: str) -> Tape:
     while points:
         for point in points:
             few = recorded(name, point, 5)
-            told = made.with_take(Take(point, (letters(name, 5),), few))
-            proof = Take(point, (letters(name, 5), letters(name, 6)), few, (recorded(name, point, 6),))
-            made = told if told != made else made.with_take(proof)
+            grown = made.with_take(Take(point, (letters(name, 5),), few))
+            if grown == made:
+                more = (recorded(name, point, 6),)
+                grown = made.with_take(Take(point, (letters(name, 5), letters(name, 6)), few, more))
+            made = grown
         told = {point for history in made.histories for point in history.points}
-        more = more_points(BOUNDS, free) if len(made.histories) > 1 else []
-        points = [point for point in more if point not in told] or further_points(made.histories, BOUNDS, free)
+        more_at = more_points(BOUNDS, free) if len(made.histories) > 1 else []
+        points = [point for point in more_at if point not in told] or further_points(made.histories, BOUNDS, free)
     return made
 
 
@@ -115,8 +130,8 @@ def test_torn_bytes_are_no_tape() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_one_micro_batch_is_cut_from_two(name: str) -> None:
     """A recording of two as one of one: the peaks of a direct one but for single numbers."""
-    two = rehearsed(RECIPES[name], [5, 0])
-    one = phase_peaks(rehearsed(merged(RECIPES[name], {"rehearsal": {"accumulation": 1}}), [5, 0]))
+    two = rehearsed(merged(RECIPES[name], TWICE), [5, 0])
+    one = phase_peaks(rehearsed(merged(RECIPES[name], ONCE), [5, 0]))
     cut = phase_peaks(with_micro_batches(two, 1))
     assert all(abs(cut[phase] - nbytes) <= 512 for phase, nbytes in one.items())
 
