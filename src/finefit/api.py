@@ -26,7 +26,7 @@ from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
 from finefit.nouns.receipt import Receipt
 from finefit.nouns.steps import optimizer_steps
-from finefit.nouns.task import Generate
+from finefit.nouns.task import DPO, ROWS, Generate, Training
 from finefit.rehearsal.find import at_half, find
 from finefit.rehearsal.generation import Writing
 from finefit.rehearsal.generation import find as find_answer
@@ -37,6 +37,7 @@ from finefit.search.choice import choose, suited
 from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.generation import parts_to_write
 from finefit.search.packed import beside_packed, to_run
+from finefit.search.preferences import refuse_unproven, supposed_of
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model, with_tokenizer
@@ -58,6 +59,7 @@ def estimate(
     trust_remote_code: bool = False,
     loop: Loop = OURS,
     images: Images | None = None,
+    task: Training = ROWS,
     progress: Callable[[str], None] | None = None,
 ) -> Estimate:
     """The memory of one pinned recipe: replayed where its tape is known, else rehearsed. Raises `BadInput`."""
@@ -66,14 +68,17 @@ def estimate(
     found = find_model(model, trust_remote_code)
     method, agreed = beside_packed(method, found)
     machine, notes = _machine_or_reference(gpu)
+    refuse_unproven(task, method, knobs, found)
+    if isinstance(task, DPO):
+        _on_one(machine, knobs, "how several GPUs and engines share a reference is not modelled: preferences have one")
     knobs, changed = suited(knobs, found)
     engine = engine_for(knobs, machine, found)
     alone, loop = of_one_rank(engine, knobs, loop)
-    recipe = Recipe(found, method, alone, machine, loop, trust_remote_code, images)
+    recipe = Recipe(found, method, alone, machine, loop, trust_remote_code, images, task)
     told = find(recipe, say)
     rank, half = spread(told.recording, engine, knobs, alone, machine), at_half(recipe, told)
     shorter = None if half is None else spread_alike(rank, told.recording, half)
-    ledger = ledger_from(rank.recording, found, knobs, machine, shorter, engine=engine)
+    ledger = ledger_from(rank.recording, found, knobs, machine, shorter, engine=engine, task=task)
     return Estimate(
         model=found,
         method=method,
@@ -81,11 +86,12 @@ def estimate(
         machine=machine,
         ledger=ledger,
         engine=engine,
-        host=host_of(method, knobs, machine, engine, ledger, rank.host),
+        host=host_of(method, knobs, machine, engine, ledger, rank.host, task),
         images=images,
+        task=task,
         source=told.source,
         stack=told.stack,
-        notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *told.notes),
+        notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *supposed_of(task), *told.notes),
         seconds=time.perf_counter() - started,
     )
 

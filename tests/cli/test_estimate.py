@@ -10,6 +10,7 @@ import pytest
 from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import Full, LoRA, QLoRA
+from finefit.nouns.task import DPO, SFT
 from finefit.units import GIB
 
 from .conftest import Cli
@@ -90,9 +91,39 @@ def test_options_become_a_method(cli: Cli, words: str, method: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        ("", SFT()),
+        ("--task dpo", DPO("adapter_off")),
+        ("--task dpo --method qlora4", DPO("adapter_off")),
+        ("--task dpo --method full", DPO("model")),
+        ("--task dpo --method full --reference-bits 4", DPO("model", 4)),
+        ("--task dpo --reference model --reference-bits 8", DPO("model", 8)),
+        ("--task dpo --precompute-ref-log-probs", DPO("precomputed")),
+    ],
+)
+def test_options_become_a_task(cli: Cli, words: str, task: object) -> None:
+    """Where nothing is said, preferences are compared as TRL does it: with adapters off, or beside a frozen copy."""
+    said = cli("estimate", "gpt2", *words.split())
+    assert said.code == 0, said.err
+    assert cli.api.asked["task"] == task
+
+
+@pytest.mark.parametrize(
     ("words", "fragments"),
     [
-        ("--method auto --task dpo", ["method auto comes in a later", "task dpo comes in a later"]),
+        ("--method auto", ["method auto comes in a later"]),
+        ("--reference model", ["--reference: means nothing here", "task is sft, which compares nothing"]),
+        ("--task dpo --reference-bits 4", ["--reference-bits: means nothing here", "there is no copy"]),
+        ("--task dpo --reference-bits 5 --reference model", ["'5' is not one of 4, 8"]),
+        ("--task dpo --method full --reference adapter_off", ["--reference: there is nothing to turn off"]),
+        (
+            "--task dpo --method full --reference precomputed --reference-bits 4",
+            ["--reference-bits: means nothing here", "the reference is precomputed"],
+        ),
+        ("--task dpo --loss full --max-length 2", ["--loss: means nothing here", "--max-length: there is no room"]),
+        ("--task dpo --use-liger-kernel --gpu 4090", ["--use-liger-kernel: does not go with task dpo yet"]),
+        ("--task dpo --image-size 20x20", ["--image-size: does not go with task dpo yet"]),
         ("--gpu RTX4091", ["--gpu: unknown GPU", "GeForce RTX 4090"]),
         ("--gpu 0xRTX4090", ["is no GPU"]),
         ("--gpu A100", ["may be any of"]),

@@ -12,6 +12,7 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
+from finefit.nouns.task import DPO
 from finefit.rehearsal.recipe import Recipe
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
@@ -127,6 +128,17 @@ def test_rows_have_room_for_their_images() -> None:
     assert seeing(max_length=seeing().least_length).key
     with pytest.raises(BadInput, match="at least 392"):
         _ = seeing(max_length=391).key
+
+
+def test_what_is_compared_with_is_in_the_key() -> None:
+    """Each reference is another recipe, and preferences are not rows; two answers are two sequences; a frozen copy in
+    4 bits is the same in either half."""
+    tasks = [DPO("adapter_off"), DPO("precomputed"), DPO("model"), DPO("model", 4), DPO("model", 8)]
+    recipes = [recipe(), *(replace(recipe(), task=task) for task in tasks)]
+    assert len({each.key for each in recipes}) == len(recipes)
+    assert [each.point.sequences for each in recipes] == [1, 2, 2, 2, 2, 2]
+    halves = [recipe(method=Full(), gpu="T4", dtype=dtype, mixed_precision="no") for dtype in ("bfloat16", "float16")]
+    assert len({replace(half, task=DPO("model", 4)).key for half in halves}) == 1
 
 
 def test_a_model_that_sees_nothing_is_shown_nothing() -> None:

@@ -32,7 +32,9 @@ def command(
         typer.Argument(metavar="MODEL", help="Hub id, local folder, config.json, or bundled name.", show_default=False),
     ],
     *,
-    task: Annotated[Text, _option("sft|generate", "What is trained for; or that answers are written. [sft]")] = None,
+    task: Annotated[
+        Text, _option("sft|dpo|generate", "What is trained for; or that answers are written. [sft]")
+    ] = None,
     method: Annotated[Text, _option("full|lora|qlora4|qlora8", "What is trained, beside what. [lora]")] = None,
     data: Annotated[Text, _option("FILE", "Rows to train on: they decide how long sequences are.")] = None,
     max_length: Annotated[
@@ -40,7 +42,7 @@ def command(
         _option("N", f"Tokens of the longest sequence (generate: prompt); no row of --data has more. [{MAX_LENGTH}]"),
     ] = None,
     per_device_train_batch_size: Annotated[
-        Text, _option("N", "Sequences of one micro-batch (generate: prompts answered at once). [1]")
+        Text, _option("N", "Sequences of one micro-batch (dpo: pairs; generate: prompts answered at once). [1]")
     ] = None,
     gradient_accumulation_steps: Annotated[Text, _option("N", "Micro-batches of one optimizer step. [1]")] = None,
     global_batch_size: Annotated[Text, _option("N", "Sequences of one optimizer step: their product.")] = None,
@@ -85,6 +87,11 @@ def command(
             show_default=False,
         ),
     ] = None,
+    reference: Annotated[
+        Text,
+        _option("adapter_off|model|precomputed", "Dpo: who says what was likely before. [adapter_off; full: model]"),
+    ] = None,
+    reference_bits: Annotated[Text, _option("4|8", "Dpo: of a frozen copy. [as the weights are]")] = None,
     max_new_tokens: Annotated[Text, _option("N", "Generate: tokens written after each prompt. [128]")] = None,
     num_beams: Annotated[Text, _option("N", "Generate: answers that are followed side by side. [1]")] = None,
     cache_implementation: Annotated[
@@ -100,6 +107,7 @@ def command(
     """The memory of one recipe, by phase and line."""
     from finefit import api
     from finefit.nouns.job import Job
+    from finefit.search.preferences import task_of
     from finefit.show import json, live, terminal
     from finefit.world.jobs import job_of_options
 
@@ -130,6 +138,7 @@ def command(
                 gpu=gpu_name,
                 trust_remote_code=job.trust_remote_code,
                 images=api.images_of(job),
+                task=task_of(job),
                 progress=say,
             )
     estimate = replace(estimate, notes=(*notes, *estimate.notes))

@@ -23,6 +23,7 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.ledger import Ledger
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, Method, QLoRA
+from finefit.nouns.task import DPO, ROWS, Training
 from finefit.units import GIB, human_bytes
 
 from .load import FLOAT, WIDTH
@@ -54,11 +55,17 @@ class Sizes:
 
 
 def host_of(
-    method: Method, knobs: Knobs, machine: Machine, engine: Engine | None, ledger: Ledger, pinned: Mapping[str, int]
+    method: Method,
+    knobs: Knobs,
+    machine: Machine,
+    engine: Engine | None,
+    ledger: Ledger,
+    pinned: Mapping[str, int],
+    task: Training = ROWS,
 ) -> Host:
     """`pinned`: what an engine offloads, of each rank."""
     sizes = _sizes(method, knobs, engine, ledger)
-    ram = [*_ram(method, machine, engine, sizes, pinned)]
+    ram = [*_ram(method, machine, engine, sizes, pinned), *_copy(task, method, sizes)]
     if machine.is_cpu:
         ram.append(Need("the step itself", "training", ledger.peak_bytes, "derived", "the ledger's tensors"))
     return Host(tuple(ram), tuple(_disk(method, sizes)))
@@ -114,6 +121,16 @@ def _loading(method: Method, ranks: int, engine: Engine | None, sizes: Sizes) ->
     yield Need(
         "weights", "loading", readers * sizes.weights, "derived", f"{readers} × {human_bytes(sizes.weights)}: {why}"
     )
+
+
+def _copy(task: Training, method: Method, sizes: Sizes) -> Iterator[Need]:
+    """Of the weights, frozen, to compare answers with."""
+    if not isinstance(task, DPO) or task.reference != "model":
+        return
+    if task.reference_bits is not None or isinstance(method, QLoRA):
+        return  # weight after weight goes to the GPU
+    why = "put together beside the weights, before both go to the GPU"
+    yield Need("reference model", "loading", sizes.weights, "derived", why)
 
 
 def _disk(method: Method, sizes: Sizes) -> Iterator[Need]:

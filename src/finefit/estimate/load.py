@@ -6,9 +6,10 @@
 
 Knows: a model that is not quantised is loaded on the processor and moved tensor by tensor, as it was recorded. A
 quantised one is loaded onto the GPU: one block as large as all of it is taken and given back; weight after weight comes
-in full precision, is packed, and goes; then what is not packed becomes float32, and the cache is emptied. Of a
-checkpoint that is quantised already, weights and statistics come as they are, by their names in its files, and beside
-those of each weight a few bytes that say how to read them.
+in full precision, is packed, and goes; then what is not packed becomes float32, and the cache is emptied. A frozen copy
+that answers are compared with comes after it in the same way, and nothing of it becomes float32. Of a checkpoint that
+is quantised already, weights and statistics come as they are, by their names in its files, and beside those of each
+weight a few bytes that say how to read them.
 Does not know: in which order several threads hand over what is quantised already; what a cast on the way takes, where
 the rest of a checkpoint has another dtype than it is asked for in; weights that are put together while they load.
 """
@@ -28,6 +29,8 @@ FLOAT = 4
 HALF = 2
 PACKED, STATISTICS = "packed", "statistics"
 """The operations by which a recording names quantised weights and what belongs to them."""
+COPY = "reference"
+"""The category of a frozen copy, but for its buffers."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,19 @@ def loaded(recording: Recording, weight_dtype: Dtype, loading: Loading = PLAIN) 
     """The recording's history, from the first byte that its model takes."""
     stop = next(position for position, label in recording.marks if label.split("/")[2] != "load")
     numbers = recording.events[:stop]
-    packed = _packed(recording, numbers)
+    copied = [number for number in numbers if _category(recording, number) == COPY]
+    own = [number for number in numbers if _category(recording, number) != COPY]
     emptied = (EMPTY_CACHE,) if loading.is_emptied else ()
-    if not packed:
-        return History((*numbers, *emptied, *recording.events[stop:]), recording.nbytes)
     load, width = _Load(recording.nbytes), WIDTH[weight_dtype]
-    as_loaded = _as_loaded(recording, numbers, packed, width)
-    load.of_quantised(numbers, packed, as_loaded, None if loading.is_packed else width)
-    rest = [number for number in numbers if number not in load.kept]
-    return History((*load.events, *rest, *emptied, *recording.events[stop:]), tuple(load.nbytes))
+    packed, full = _packed(recording, own), None if loading.is_packed else width
+    if packed:
+        load.of_quantised(own, packed, _as_loaded(recording, own, packed, width), full)
+    load.of_rest(own)
+    packed = _packed(recording, copied)
+    if packed:
+        load.of_quantised(copied, packed, _as_they_are(recording, copied, packed), full)
+    load.of_rest(copied)
+    return History((*load.events, *emptied, *recording.events[stop:]), tuple(load.nbytes))
 
 
 Packed = Mapping[int, tuple[int, ...]]
@@ -94,6 +101,12 @@ def _as_loaded(recording: Recording, numbers: Sequence[int], packed: Packed, wid
     elements -= sum(_elements(recording.nbytes[n - 1], packed[n]) for n in packed)
     kept = nbytes // elements if elements else width
     return {n: recording.nbytes[n - 1] * width // kept for n in plain}
+
+
+def _as_they_are(recording: Recording, numbers: Sequence[int], packed: Packed) -> dict[int, int]:
+    """Of what is not quantised, where nothing is prepared for training."""
+    plain = [n for n in numbers if n not in packed and _op(recording, n) != STATISTICS]
+    return {n: recording.nbytes[n - 1] for n in plain}
 
 
 def _elements(packed_bytes: int, statistics: Sequence[int]) -> int:
@@ -138,6 +151,10 @@ class _Load:
             self._dies(narrow)
         if before:
             self.events.append(EMPTY_CACHE)
+
+    def of_rest(self, numbers: Sequence[int]) -> None:
+        """What is not there yet."""
+        self._keep(*(number for number in numbers if number not in self.kept))
 
     def _take(self, weight: int, statistics: Sequence[int]) -> None:
         if len(statistics) == 1:

@@ -13,6 +13,7 @@ from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 from finefit.nouns.packed import packed_in
 from finefit.nouns.recording import Recording
+from finefit.nouns.task import ROWS, Training
 from finefit.tape.expand import expand
 from finefit.tape.layers import Layers, few_of, kept_of
 from finefit.tape.parallel.compose import on_one_rank
@@ -52,6 +53,7 @@ def ledger_from(
     shorter: Recording | None = None,
     rows: Rows | None = None,
     engine: Engine | None = None,
+    task: Training = ROWS,
 ) -> Ledger:
     """`shorter`: the same step with rows of half the length, where it is known; `rows`: those of the run itself."""
     text = model.config.get("text_config") or model.config
@@ -66,9 +68,13 @@ def ledger_from(
         optim=knobs.optim,
         engine=engine,
         has_tower="vision_config" in model.config,
+        task=task,
     )
     gpu = machine.gpu
     flattens = isinstance(engine, DeepSpeed) and engine.stage in (1, 2)
     loading = Loading(is_packed=packed_in(model) is not None, is_emptied=flattens)
-    served = None if gpu is None else serve(recording, knobs, gpu, shorter, rows, loading=loading, engine=engine)
+    if gpu is None:
+        return ledger_of(recording, shapes, None)
+    unlike = "" if task == ROWS else "they trained on rows, and none on preferences"
+    served = serve(recording, knobs, gpu, shorter, rows, loading=loading, engine=engine, unlike=unlike)
     return ledger_of(recording, shapes, served)

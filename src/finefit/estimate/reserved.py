@@ -10,7 +10,7 @@ likely value. Else steps that are all alike give it, and one step of half the le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from finefit.catalog.contexts import context_on
 from finefit.catalog.nccl import communicator
@@ -63,9 +63,10 @@ def serve(
     *,
     loading: Loading = PLAIN,
     engine: Engine | None = None,
+    unlike: str = "",
 ) -> Served:
     """`rows`: of the run itself; `shorter`: else, the same step at shorter rows. The range then knows what rows of
-    changing length do."""
+    changing length do. `unlike`: why published runs say less of this one."""
     settings = Settings(expandable_segments=knobs.expandable_segments)
     history = loaded(recording, knobs.dtype, loading)
     alike = _replayed(history, settings)
@@ -77,6 +78,7 @@ def serve(
     else:
         typical, lengths = max(own, alike.peak_allocated_bytes), _own_lengths(rows)
     method = method_reason(typical, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
+    method = replace(method, basis="guessed", why=f"{method.why}; {unlike}") if unlike else method
     streams = () if engine is None or isinstance(engine, DDP) else (_streams(typical),)
     reserved, context = around(typical, (lengths, method, *streams)), beside_tensors(gpu, engine)
     device = device_of(reserved, context)

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 from finefit.nouns.engine import Engine, divided_by
 from finefit.nouns.knobs import Dtype
+from finefit.nouns.task import DPO, ROWS, Task, sequences_of
 from finefit.tape.peaks import Held, Kind
+from finefit.tape.sizes import CHUNK_TOKENS, Point
 from finefit.units import human_bytes
+
+FUSED_WORDS = 32_768
+"""Of the vocabulary, whose logits TRL's fused head has at once: trl/trainer/utils.py, _CHUNKED_LOGPROB_CHUNK_SIZE."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,20 @@ class Shapes:
     engine: Engine | None = None
     has_tower: bool = False
     # a vision tower, beside the language model
+    task: Task = ROWS
+
+    @property
+    def tokens(self) -> int:
+        """Of a micro-batch."""
+        return self.micro_batch * sequences_of(self.task) * self.length
+
+    @property
+    def fused_tokens(self) -> int:
+        """Of both answers, whose logits the fused head has at once; 0 for rows."""
+        if not isinstance(self.task, DPO):
+            return 0
+        point = Point(self.micro_batch, self.length, sequences=sequences_of(self.task))
+        return min(point.trained_tokens, CHUNK_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,8 @@ def describe(kind: Kind, held: Held, shapes: Shapes) -> Words:
         return Words(f"{operation} workspace", f"taken by the kernel itself, {held.count} at a time")
     logits = _logits(held, shapes)
     if logits:
-        return Words(f"logits ({operation})", logits)
+        whose = " of both answers" if isinstance(shapes.task, DPO) else ""
+        return Words(f"logits{whose} ({operation})", logits)
     if phase in ("forward", "loss"):
         return Words(f"{where}saved for backward", f"{_many(held)}, kept by {operation} and others until backward")
     return Words(f"{where}{phase} temporaries", f"{_many(held)}, the largest from {operation}")
@@ -89,42 +109,59 @@ def _fixed(category: str, held: Held, shapes: Shapes) -> Words | None:
         case "master":
             arithmetic = _arithmetic(category, held, trained, shapes)
             return Words("float32 weights", f"{trained:,} trained parameters × {arithmetic}, which the optimizer steps")
-        case "gathered":
-            return Words("gathered parameters", "whole on every GPU while modules need them, and what comes next")
-        case "bucket":
-            return Words("communication buckets", "gradients on their way to the other GPUs")
         case "checkpoint":
             return Words("checkpointed layer inputs", _layer_inputs(held, shapes))
+        case "reference":
+            return Words("reference model", _copied(held, shapes))
         case "batch":
             return Words("batch", "token ids, labels and mask" + (", and pixels" if shapes.has_tower else ""))
         case "cache":
             return Words(CACHE, f"{_many(held)}: keys and values of every token so far")
-        case "buffer":
-            return Words("buffers", "constants of the model, such as rotary frequencies")
         case _:
-            return None
+            return PLAIN.get(category)
+
+
+PLAIN = {
+    "gathered": Words("gathered parameters", "whole on every GPU while modules need them, and what comes next"),
+    "bucket": Words("communication buckets", "gradients on their way to the other GPUs"),
+    "log_probs": Words("reference log-probs", "how likely each token was before training, and what is reported of it"),
+    "buffer": Words("buffers", "constants of the model, such as rotary frequencies"),
+}
+"""Kinds that have no arithmetic."""
+
+
+def _copied(held: Held, shapes: Shapes) -> str:
+    """A frozen copy has as many parameters as what adapters stand beside, or as what is trained."""
+    count = shapes.parameters - shapes.trainable_parameters or shapes.parameters
+    return f"{count:,} frozen parameters × {_each(held.nbytes, count)} bytes: says what was likely before training"
 
 
 def _layer_inputs(held: Held, shapes: Shapes) -> str:
-    cells = shapes.micro_batch * shapes.length * (shapes.hidden or 1)
+    cells = shapes.tokens * (shapes.hidden or 1)
     if shapes.hidden and held.nbytes == held.count * cells * (held.nbytes // (held.count * cells) or 1):
         width = held.nbytes // (held.count * cells)
         return (
-            f"{held.count} layers × {shapes.micro_batch} × {shapes.length:,} tokens"
+            f"{held.count} layers × {_rows(shapes)} × {shapes.length:,} tokens"
             f" × {shapes.hidden:,} hidden × {width} bytes"
         )
     return f"one for each of {held.count} layers"
 
 
+def _rows(shapes: Shapes) -> str:
+    return str(shapes.micro_batch) if sequences_of(shapes.task) == 1 else f"{shapes.micro_batch} × 2 answers"
+
+
 def _logits(held: Held, shapes: Shapes) -> str:
     if not shapes.vocabulary or held.count == 0:
         return ""
-    tokens = shapes.micro_batch * shapes.length
+    tokens = shapes.tokens
     each = held.nbytes // held.count
     for width in (4, 2):
         if each == tokens * shapes.vocabulary * width:
             times = f"{held.count} × " if held.count > 1 else ""
             return f"{times}{tokens:,} tokens × {shapes.vocabulary:,} vocabulary × {width} bytes"
+        if each == shapes.fused_tokens * FUSED_WORDS * width:
+            return f"TRL's fused head: {shapes.fused_tokens:,} tokens × {FUSED_WORDS:,} words at a time × {width} bytes"
     return ""
 
 

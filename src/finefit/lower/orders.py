@@ -41,7 +41,7 @@ def base_orders(
             "dtype": knobs.dtype,
             "attn_implementation": knobs.attn_implementation,
             "trust_remote_code": trust_remote_code,
-            "quantization": _quantization(method, knobs, packed_in(model)),
+            "quantization": quantization_of(method, knobs, packed_in(model)),
             "prepare": True,
         },
         "peft": _peft(method),
@@ -137,7 +137,7 @@ def rehearsal_orders(
     }
 
 
-def _quantization(method: Method, knobs: Knobs, packed: Packed | None) -> dict[str, Any] | None:
+def quantization_of(method: Method, knobs: Knobs, packed: Packed | None) -> dict[str, Any] | None:
     """BitsAndBytesConfig's arguments. What is multiplied in, is the dtype that the weights would have."""
     others = {} if packed is None else dict(packed.others)
     match method:

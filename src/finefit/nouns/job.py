@@ -11,7 +11,7 @@ from typing import Literal
 
 from .engine import Offload, ZeroStage
 from .knobs import Attention, Checkpointing, Dtype, Loss, MixedPrecision
-from .task import Cache
+from .task import Cache, Reference
 
 MethodName = Literal["full", "lora", "qlora4", "qlora8"]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
@@ -25,7 +25,7 @@ class Job:
     # JSONL with a `messages` list in each row
     eval_data: str | None = None
     # held-out rows, in the same format
-    task: Literal["sft", "generate"] = "sft"
+    task: Literal["sft", "dpo", "generate"] = "sft"
     method: MethodName = "lora"
     gpu: str = "auto"
     # like `RTX4090`, `cpu`, or `auto` (this machine)
@@ -72,6 +72,12 @@ class Job:
     fsdp: bool = False
     freeze_vision_tower: bool = False
     vit_gradient_checkpointing: bool | None = None
+
+    # what answers are compared with: task dpo
+    reference: Reference | None = None
+    # None: as TRL does, the model with its adapters off, or beside full fine-tuning a frozen copy
+    reference_bits: Literal[4, 8] | None = None
+    # of a frozen copy; None: as the weights are that are trained, or have adapters
 
     # what is written: task generate
     max_new_tokens: int = 128

@@ -15,6 +15,8 @@ class SFT:
     """Trained on what rows say."""
 
 
+ROWS = SFT()
+
 Reference = Literal["adapter_off", "model", "precomputed"]
 """Who says how likely an answer was before training: the trained model with its adapters off; a frozen copy beside it;
 the rows, which were asked for it once."""
@@ -29,6 +31,10 @@ class DPO:
     # of a frozen copy, by bitsandbytes; None: as the weights are that are trained, or have adapters
 
 
+SHORTEST_PAIR = 3
+"""Tokens of a row of preferences: of the prompt one, of the longer answer two, and one of the other."""
+
+
 @dataclass(frozen=True)
 class Generate:
     """Answers prompts of one length, with the likeliest tokens; the names are transformers'."""
@@ -41,7 +47,8 @@ class Generate:
     # without the method's adapters
 
 
-Task = SFT | DPO | Generate
+Training = SFT | DPO
+Task = Training | Generate
 
 
 def name_of(task: Task) -> str:

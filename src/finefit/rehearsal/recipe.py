@@ -12,6 +12,7 @@ from typing import Any
 
 from finefit.lower.layers import LISTS, layer_kinds, layers_of
 from finefit.lower.orders import base_orders, rehearsal_orders
+from finefit.lower.preferences import task_orders
 from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
@@ -19,6 +20,7 @@ from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, Method
 from finefit.nouns.model import Model
 from finefit.nouns.recording import Recording
+from finefit.nouns.task import DPO, ROWS, SHORTEST_PAIR, Training, sequences_of
 from finefit.tape.layers import Kept, Layers, few_of, kept_of
 from finefit.tape.micro_batches import RECORDED
 from finefit.tape.sizes import Point
@@ -56,15 +58,19 @@ class Recipe:
     trust_remote_code: bool = False
     images: Images | None = None
     # of every row
+    task: Training = ROWS
 
     @property
     def point(self) -> Point:
         rank = 0 if isinstance(self.method, Full) else self.method.r
-        return Point(self.knobs.per_device_train_batch_size, self.knobs.max_length, rank)
+        rows, length = self.knobs.per_device_train_batch_size, self.knobs.max_length
+        return Point(rows, length, rank, sequences=sequences_of(self.task))
 
     @property
     def least_length(self) -> int:
-        """Of a row, so that its images have room."""
+        """Of a row, so that its images have room, or its two answers."""
+        if isinstance(self.task, DPO):
+            return SHORTEST_PAIR
         images = self.orders["rehearsal"]["images"]
         return 1 if images is None else sum(images["runs"]) + len(images["runs"])
 
@@ -87,6 +93,7 @@ class Recipe:
         """For a rehearsal at `point`, with two micro-batches where any number follows from them."""
         base = base_orders(self.model, self.method, self.knobs, self.machine, self.trust_remote_code)
         orders = rehearsal_orders(base, self.model, self.knobs, self.machine, self.loop, images=self.images)
+        orders |= task_orders(self.task, self.model, self.method, self.knobs)
         if not self.accumulates_freely:
             return orders
         return orders | {"rehearsal": orders["rehearsal"] | {"accumulation": RECORDED}}
@@ -109,7 +116,8 @@ class Recipe:
         config = self.model.config
         texts = [config, config.get("text_config") or {}]
         lengths = {bound for text in texts for bound in _length_bounds(text)}
-        quantized = {SMALL_PRODUCT_TOKENS} if self.orders["model"]["quantization"] else set()
+        packed = [self.orders["model"]["quantization"], self.orders.get("task", {}).get("quantization")]
+        quantized = {SMALL_PRODUCT_TOKENS} if any(packed) else set()
         embedding = {SORTED_TOKENS, *(text["vocab_size"] for text in texts if "vocab_size" in text)}
         tokens = quantized | (embedding if isinstance(self.method, Full) else set())
         widest = max(map(_widest, texts)) if self.point.rank else 0
@@ -139,6 +147,8 @@ class Recipe:
             parts["tower"] = orders["tower"]
         if self.images is not None:  # the tower goes through the images one by one: each number is another history
             parts["images"] = [rehearsal["images"], self.point.batch]
+        if "task" in orders:
+            parts["task"] = orders["task"] | {"quantization": _at_half(orders["task"]["quantization"])}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _layers_key(self) -> list[Any]:
@@ -166,17 +176,21 @@ def take_of(recipe: Recipe, point: Point, recordings: Sequence[Recording]) -> Ta
 def _model_key(model: Mapping[str, Any], free_of_layers: bool) -> dict[str, Any]:
     free = FREE_CONFIG | ({"num_hidden_layers", "max_window_layers", *LISTS} if free_of_layers else set())
     flash_package = model["attn_implementation"] == "flash_attention_2"
-    quantization = model["quantization"]
-    if quantization and "bnb_4bit_compute_dtype" in quantization:
-        compute = quantization["bnb_4bit_compute_dtype"]
-        quantization = quantization | {"bnb_4bit_compute_dtype": HALF.get(compute, compute)}
     return {
         "config": _without(model["config"], free),
         "dtype": HALF.get(model["dtype"], model["dtype"]),
         "attention": "sdpa" if flash_package else model["attn_implementation"],
-        "quantization": quantization,
+        "quantization": _at_half(model["quantization"]),
         "prepare": model["prepare"],
     }
+
+
+def _at_half(quantization: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What has the same width is the same."""
+    if not quantization or "bnb_4bit_compute_dtype" not in quantization:
+        return quantization
+    compute = quantization["bnb_4bit_compute_dtype"]
+    return {**quantization, "bnb_4bit_compute_dtype": HALF.get(compute, compute)}
 
 
 def _without(config: Mapping[str, Any], free: set[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from finefit.nouns.receipt import PhaseGap, Receipt
 from finefit.nouns.task import Generate
 from finefit.nouns.task import name_of as name_of_task
 
-from . import generation
+from . import generation, preferences
 from .words import NOT_MODELLED, gap_percent
 
 
@@ -105,7 +105,7 @@ def _recipe(estimate: Estimate) -> dict[str, Any]:
     }
     if isinstance(estimate.task, Generate):
         return {**method, **generation.recipe(estimate, estimate.task)}
-    return {**method, **asdict(estimate.knobs), **_images(estimate.images)}
+    return {**method, **asdict(estimate.knobs), **_images(estimate.images), **preferences.recipe(estimate.task)}
 
 
 def _images(images: Images | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt
 from finefit.nouns.task import Generate
 from finefit.units import human_bytes, human_seconds
 
-from . import generation
+from . import generation, preferences
 from .words import (
     NOT_MODELLED,
     checkpointing_words,
@@ -50,7 +50,7 @@ def show_estimate(estimate: Estimate) -> None:
     console, ledger = console_on(sys.stdout), estimate.ledger
     style = {"no": "bold red", "tight": "bold yellow"}.get(estimate.verdict or "", "bold")
     answer = estimate.task if isinstance(estimate.task, Generate) else None
-    what = generation.heading(estimate.method, answer) if answer else method_words(estimate.method)
+    what = generation.heading(estimate.method, answer) if answer else preferences.heading(estimate)
     console.print(f"{estimate.model.id}: {what}", style="bold")
     console.print(f"{human_bytes(ledger.peak_bytes)} allocated at the peak, in {ledger.peak_phase}", style=style)
     if ledger.reserved is not None:
@@ -81,8 +81,8 @@ def _trained(estimate: Estimate) -> dict[str, str]:
     ledger, knobs = estimate.ledger, estimate.knobs
     return {
         "parameters": f"{count_words(ledger.parameters)}, {count_words(ledger.trainable_parameters)} trained",
-        "batch": f"{knobs.per_device_train_batch_size} × {knobs.max_length} tokens, "
-        f"{knobs.gradient_accumulation_steps} micro-batches a step",
+        "batch": preferences.batch_words(estimate.task, knobs),
+        **preferences.facts(estimate.task),
         **({} if estimate.images is None else {"images": images_words(estimate.images)}),
         **({} if estimate.data is None else {"data": _data(estimate.data)}),
         "recomputed": checkpointing_words(knobs.gradient_checkpointing),

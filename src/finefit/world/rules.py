@@ -8,7 +8,7 @@ from pathlib import Path
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
 
-from . import engine_rules, writing_rules
+from . import engine_rules, preference_rules, writing_rules
 from .entries import Entry
 from .given import Given, Rule
 from .gpus import machine_named
@@ -180,4 +180,5 @@ RULES: tuple[Rule, ...] = (
     rows_to_train_on_show_nothing,
     *engine_rules.RULES,
     *writing_rules.RULES,
+    *preference_rules.RULES,
 )

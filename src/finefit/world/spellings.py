@@ -78,6 +78,8 @@ SWITCHES: dict[tuple[str, bool], tuple[str, str] | None] = {
     ("no_expandable_segments", True): ("expandable_segments", "false"),
     ("no_vit_gradient_checkpointing", True): ("vit_gradient_checkpointing", "false"),
     ("packing", False): None,
+    ("precompute_ref_log_probs", True): ("reference", "precomputed"),
+    ("precompute_ref_log_probs", False): None,
     ("fsdp", False): None,
 }
 """Switches and what they mean; None: how things are anyway."""
@@ -103,7 +105,6 @@ LATER_KEYS = frozenset(
 )
 LATER_VALUES = {
     "method": ("auto",),
-    "task": ("dpo",),
 }
 """What this version does not do yet, and a later one will."""
 
@@ -170,7 +171,7 @@ def _later(entry: Entry) -> Problem | None:
     if entry.key in LATER_KEYS:
         return Problem(f"{entry.key} comes in a later version", where=entry.where)
     if str(entry.value) in LATER_VALUES.get(entry.key, ()):
-        here = {"method": "qlora4, lora or full", "task": "sft or generate"}[entry.key]
+        here = {"method": "qlora4, lora or full"}[entry.key]
         return Problem(f"{entry.key} {entry.value} comes in a later version", where=entry.where, hint=here)
     return None
 

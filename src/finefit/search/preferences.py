@@ -1,0 +1,57 @@
+"""What preferences are compared with, where a job leaves it open, and whether the model can be trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from finefit.errors import BadInput, Problem
+from finefit.nouns.job import Job
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.method import Full, Method
+from finefit.nouns.model import Model
+from finefit.nouns.packed import packed_in
+from finefit.nouns.task import DPO, ROWS, Reference, Training
+
+
+def task_of(job: Job) -> Training:
+    """What is trained for. As TRL does: adapters are turned off; beside full fine-tuning stands a frozen copy."""
+    if job.task != "dpo":
+        return ROWS
+    usual: Reference = "model" if job.method == "full" else "adapter_off"
+    return DPO(job.reference or usual, job.reference_bits)
+
+
+def refuse_unproven(task: Training, method: Method, knobs: Knobs, model: Model) -> None:
+    """Raises `BadInput` for what there is not, and for what no rehearsal was held against a real step of."""
+    if isinstance(task, DPO):
+        problems = list(_problems(task, method, knobs, model))
+        if problems:
+            raise BadInput(*problems)
+
+
+def _problems(task: DPO, method: Method, knobs: Knobs, model: Model) -> Iterator[Problem]:
+    packed = packed_in(model)
+    if "vision_config" in model.config:
+        why = "a tower beside two answers was never held against a real step"
+        yield Problem(f"task dpo does not go with {model.id} yet", where="task", why=why, hint="task sft")
+    if task.reference == "adapter_off" and isinstance(method, Full):
+        yield Problem("there is no adapter to turn off", where="reference", hint="reference model, or precomputed")
+    if task.reference_bits is not None and packed is not None and task.reference_bits != packed.bits:
+        why = f"bitsandbytes has packed the weights of {model.id} in {packed.bits} bits, and they stay packed"
+        yield Problem(
+            "its copy has other bits", where="reference_bits", why=why, hint=f"{packed.bits}, or leave it out"
+        )
+    if knobs.loss != "fused" or knobs.use_liger_kernel:
+        why = "TRL's trainer of preferences has its own fused head; Liger's kernels beside it are not modelled"
+        yield Problem("another loss does not go with task dpo", where="loss", why=why, hint="loss fused")
+
+
+def supposed_of(task: Training) -> tuple[str, ...]:
+    """What an estimate supposes."""
+    if not isinstance(task, DPO):
+        return ()
+    alike = (
+        "every row is as long as the longest: one token of prompt, and two answers that differ in one token's length"
+    )
+    before = "the pass before training, in which the reference is asked, takes less than a step: it keeps nothing"
+    return (alike, before) if task.reference == "precomputed" else (alike,)
