@@ -18,6 +18,11 @@ ON_PROCESSORS = Misfit(
     "a processor steps one parameter after another, with two temporaries as long as each; composed is the GPU's way,"
     " all together with one (torch 2.13, optim/adamw.py)",
 )
+COPIED = Misfit(
+    "1/0/",
+    "from the second step on PEFT casts what an adapter is given to its weight's dtype, which is float32 in FSDP1's"
+    " parts, and FSDP1 casts it back: a copy in half for each adapter, of hidden size; checkpoints make it short-lived",
+)
 EXCEPTIONS: Mapping[str, Misfit] = {
     "zero3 2 qlora8": Misfit(
         "",
@@ -32,4 +37,8 @@ EXCEPTIONS: Mapping[str, Misfit] = {
     "zero2 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,
     "zero3 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,
     "fsdp2 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,
+    "fsdp1 2 full shape=tied batch=1 length=16 loss=full optim=adamw_torch": ON_PROCESSORS,
+    "fsdp1 2 lora": COPIED,
+    "fsdp1 2 qlora4": COPIED,
+    "fsdp1 4 lora shape=odd rank=6": COPIED,
 }

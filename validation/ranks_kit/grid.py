@@ -7,7 +7,8 @@ from typing import get_args
 
 from .runs import Name, Run, Zero
 
-ENGINES: tuple[Name, ...] = get_args(Name)
+ENGINES: tuple[Name, ...] = get_args(Name)[:-1]
+"""FSDP1, which only validation chooses, has runs of its own."""
 SHORT = {"batch": 1, "length": 16}
 """So few tokens that the optimizer's step is the peak."""
 OVERLAPPED: Zero = (("overlap_comm", True), ("reduce_bucket_size", 300_000))
@@ -22,6 +23,7 @@ FEW_LIVE: Zero = (
 
 def all_runs() -> list[Run]:
     runs = [*_by_engine(), *_quantised(), *_offloaded(), *_of_other_ranks(), *_of_other_shapes(), *_of_other_steps()]
+    runs += _fsdp1()
     assert len({run.id for run in runs}) == len(runs)
     return runs
 
@@ -101,3 +103,13 @@ def _of_other_steps() -> Iterator[Run]:
         yield Run(engine, loss="full", method="lora")
         yield Run(engine, optim="adamw_torch", **SHORT)  # type: ignore[arg-type]
         yield Run(engine, optim="adamw_8bit", **SHORT)  # type: ignore[arg-type]
+
+
+def _fsdp1() -> Iterator[Run]:
+    for method in ("full", "lora", "qlora4"):
+        yield Run("fsdp1", method=method)  # type: ignore[arg-type]
+        yield Run("fsdp1", method=method, checkpointing="all")  # type: ignore[arg-type]
+    yield Run("fsdp1", shape="tied")
+    yield Run("fsdp1", shape="tied", loss="full", optim="adamw_torch", **SHORT)  # type: ignore[arg-type]
+    yield Run("fsdp1", ranks=4, shape="odd")
+    yield Run("fsdp1", ranks=4, shape="odd", method="lora", rank=6)

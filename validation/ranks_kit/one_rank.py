@@ -26,7 +26,7 @@ from .bends.gloo_lets_go import let_go
 from .bends.resized_storages import hear_of_resizes
 from .phases import held_of, phases_of
 
-CLASSES = {"ddp": "DistributedDataParallel", "fsdp2": "FSDP"}
+CLASSES = {"ddp": "DistributedDataParallel", "fsdp2": "FSDP", "fsdp1": "FullyShardedDataParallel"}
 """A part of the name of the class that a model is wrapped in; DeepSpeed's for all others."""
 
 
@@ -61,10 +61,12 @@ def _prepare(engine: str) -> None:
         from .bends.deepspeed_without_compiler import over_gloo
 
         over_gloo()
-    elif engine == "fsdp2":
+    elif engine.startswith("fsdp"):
+        from .bends.fsdp1_on_processor import one_processor_is_any
         from .bends.fsdp_on_processor import shard_on_processors
 
         shard_on_processors()
+        one_processor_is_any()
     let_go()
 
 

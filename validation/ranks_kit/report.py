@@ -18,6 +18,7 @@ ENGINES: dict[Name, str] = {
     "zero2": "ZeRO 2",
     "zero3": "ZeRO 3",
     "fsdp2": "FSDP2",
+    "fsdp1": "FSDP1",
 }
 
 

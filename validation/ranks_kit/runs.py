@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 from finefit.catalog.deepspeed import auto_buckets
 from finefit.lower.orders import base_orders, rehearsal_orders
-from finefit.nouns.engine import DDP, FSDP2, Buckets, DeepSpeed, Engine, Offload
+from finefit.nouns.engine import DDP, FSDP1, FSDP2, Buckets, DeepSpeed, Engine, Offload
 from finefit.nouns.knobs import Knobs, Loss
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 
-Name = Literal["ddp", "zero0", "zero1", "zero2", "zero3", "fsdp2"]
+Name = Literal["ddp", "zero0", "zero1", "zero2", "zero3", "fsdp2", "fsdp1"]
 STEPS = 2
 RANK = 8
 """Of adapters."""
@@ -104,6 +104,8 @@ def engine_of(run: Run, buckets: Buckets | None = None) -> Engine:
             return DDP(run.ranks)
         case "fsdp2":
             return FSDP2(run.ranks, run.offload != "none", run.reshard)
+        case "fsdp1":
+            return FSDP1(run.ranks)
     assert run.stage is not None
     hidden = SHAPES[run.shape]["hidden_size"]
     auto = replace(auto_buckets(hidden, run.stage), **dict(run.zero))  # type: ignore[arg-type]
@@ -124,7 +126,9 @@ def orders_of(run: Run) -> dict[str, Any]:
     )
     model, machine = model_of(run), Machine(None)
     orders = base_orders(model, method_of(run), knobs, machine, False)
-    if run.engine == "fsdp2" and run.method == "qlora4":  # bytes are not divided, elements of the weights' dtype are
+    if (
+        run.engine.startswith("fsdp") and run.method == "qlora4"
+    ):  # bytes are not divided, elements of the weights' dtype are
         orders["model"]["quantization"] |= {"bnb_4bit_quant_storage": "bfloat16"}
     loop = Loop(adapter_dtype="bfloat16", kbit_preparation=False)
     return rehearsal_orders(orders, model, knobs, machine, loop, whole=True)
@@ -143,6 +147,15 @@ def trainer_words(run: Run) -> dict[str, Any]:
             }
             more = {"reshard_after_forward": run.reshard, "offload_params": run.offload != "none"}
             return {"bf16": True, "fsdp": True, "fsdp_config": words | more}
+        case "fsdp1":
+            words = {
+                "version": 1,
+                "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+                "cpu_ram_efficient_loading": False,
+                "backward_prefetch": "backward_pre",
+                "sync_module_states": False,
+            }
+            return {"bf16": True, "fsdp": True, "fsdp_config": words}
     return {"bf16": True, "deepspeed": deepspeed_words(run)}
 
 

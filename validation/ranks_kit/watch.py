@@ -84,7 +84,7 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
 def classify(recorder: Recorder, trainer: Any) -> None:
     """Everything that was recorded, by what it is to the rank now; what has no place here is the rest.
 
-    Under FSDP2 the parts of what is trained are float32, computed with in bfloat16: states, as DeepSpeed's are that it
+    Under FSDP the parts of what is trained are float32, computed with in bfloat16: states, as DeepSpeed's are that it
     keeps beside.
     """
     for birth in recorder.births:
@@ -98,7 +98,10 @@ def classify(recorder: Recorder, trainer: Any) -> None:
     gradients = [local(each.grad) for each in [*model.parameters(), *optimizer.state] if each.grad is not None]
     flat = getattr(getattr(engine, "optimizer", None), "grad_partitions_flat_buffer", None)
     recorder.classify([*gradients, *([] if flat is None else [flat])], "gradient")
-    if "FSDP" in type(engine).__name__:
+    handles = [module._handle for module in engine.modules() if getattr(module, "_handle", None) is not None]
+    of_flat = [getattr(one.flat_param, name, None) for one in handles for name in ("grad", "_saved_grad_shard")]
+    recorder.classify([each for each in of_flat if each is not None], "gradient")
+    if "FSDP" in type(engine).__name__ or handles:
         recorder.classify([local(one) for one in model.parameters() if not one.requires_grad], "weight")
     else:
         recorder.classify(parameters_of(model), "weight")

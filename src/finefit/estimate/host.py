@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from finefit.catalog.optimizers import OPTIMIZERS, state_bytes
-from finefit.nouns.engine import DDP, FSDP2, DeepSpeed, Engine
+from finefit.nouns.engine import DDP, FSDP1, FSDP2, DeepSpeed, Engine
 from finefit.nouns.host import Host, Need
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.ledger import Ledger
@@ -76,7 +76,7 @@ def _sizes(method: Method, knobs: Knobs, engine: Engine | None, ledger: Ledger) 
     base = ledger.parameters - (0 if is_full else ledger.trainable_parameters)
     trained = ledger.trainable_parameters
     optimizer = OPTIMIZERS.get(knobs.optim, OPTIMIZERS["adamw_torch_fused"])
-    keeps_copy = isinstance(engine, DeepSpeed | FSDP2)
+    keeps_copy = isinstance(engine, DeepSpeed | FSDP1 | FSDP2)
     states = sum(state_bytes(optimizer, trained)) * (FLOAT if keeps_copy or not is_full else width) // FLOAT
     return Sizes(
         base=base,
@@ -114,7 +114,7 @@ def _loading(method: Method, ranks: int, engine: Engine | None, sizes: Sizes) ->
     if isinstance(method, QLoRA):
         return  # weight after weight goes to the GPU
     match engine:
-        case FSDP2() | DeepSpeed(stage=3):
+        case FSDP1() | FSDP2() | DeepSpeed(stage=3):
             readers, why = 1, "the first process reads them for all"
         case DDP() | DeepSpeed() | None:
             readers, why = ranks, "each process puts them together before they go to its GPU"

@@ -52,13 +52,25 @@ class FSDP2:
     reshard_after_forward: bool = True
 
 
-Engine = DDP | DeepSpeed | FSDP2
+@dataclass(frozen=True)
+class FSDP1:
+    """torch's FullyShardedDataParallel, one flat parameter a layer, as accelerate and transformers apply it. Only
+    validation chooses it."""
+
+    ranks: int
+    mixed: bool = True
+    # what is trained is float32 in its parts and half as it is gathered; else as it was loaded
+    prefetches: bool = True
+    # the next layer while one runs backward; reentrant checkpoints run their forward without a graph, and it cannot
+
+
+Engine = DDP | DeepSpeed | FSDP2 | FSDP1
 
 
 def divided_by(engine: Engine | None) -> frozenset[str]:
     """What of a training step each rank holds a part of: `master` is the float32 copy of what is trained."""
     match engine:
-        case FSDP2():
+        case FSDP2() | FSDP1():
             return frozenset(("weight", "adapter", "gradient", "optimizer", "master"))
         case DeepSpeed(stage=stage):
             by_stage = (1, ("optimizer", "master")), (2, ("gradient",)), (3, ("weight", "adapter"))
@@ -78,6 +90,8 @@ def words_of(engine: Engine) -> str:
             return f"DeepSpeed ZeRO {engine.stage} on {_gpus(engine.ranks)}{away[engine.offload]}"
         case FSDP2():
             return f"FSDP2 on {_gpus(engine.ranks)}{', offloaded' if engine.offload else ''}"
+        case FSDP1():
+            return f"FSDP1 on {_gpus(engine.ranks)}"
         case _:
             assert_never(engine)
 

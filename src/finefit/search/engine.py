@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from finefit.catalog.deepspeed import auto_buckets
-from finefit.nouns.engine import DDP, FSDP2, DeepSpeed, Engine
+from finefit.nouns.engine import DDP, FSDP1, FSDP2, DeepSpeed, Engine
 from finefit.nouns.knobs import Dtype, Knobs, MixedPrecision
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
@@ -34,4 +34,6 @@ def of_one_rank(engine: Engine | None, knobs: Knobs, loop: Loop) -> tuple[Knobs,
         return knobs, loop
     dtype = HALF.get(knobs.mixed_precision, knobs.dtype)
     plain = replace(loop, adapter_dtype=dtype, kbit_preparation=False)
+    if isinstance(engine, FSDP1):  # accelerate leaves autocast on (accelerator.py: native_amp)
+        return replace(knobs, dtype=dtype, optim=REHEARSED_OPTIM), plain if engine.mixed else loop
     return replace(knobs, dtype=dtype, mixed_precision="no", optim=REHEARSED_OPTIM), plain

@@ -16,7 +16,7 @@ def shard_on_processors() -> None:
 
     def make(self: Any, *args: Any, **words: Any) -> None:
         made(self, *args, **words)
-        plugin = words.get("fsdp_plugin")
+        plugin = words.get("fsdp_plugin") or self.__dict__.get("fsdp_plugin")  # every later one is made anew
         if plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
             self.distributed_type = DistributedType.FSDP
             if self._mixed_precision != "no":

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import assert_never
 
 from finefit.catalog.optimizers import OPTIMIZERS
-from finefit.nouns.engine import DDP, FSDP2, DeepSpeed, Engine
+from finefit.nouns.engine import DDP, FSDP1, FSDP2, DeepSpeed, Engine
 from finefit.nouns.recording import Recording
 
-from . import ddp, fsdp2, zero0, zero3, zero12
+from . import ddp, fsdp1, fsdp2, zero0, zero3, zero12
 from .states import Rank
 
 
@@ -30,5 +30,7 @@ def on_one_rank(
             return zero12.compose(recording, engine, OPTIMIZERS[optim], width, vram_bytes=vram_bytes)
         case FSDP2():
             return fsdp2.compose(recording, engine, OPTIMIZERS[optim], width)
+        case FSDP1():
+            return fsdp1.compose(recording, engine, OPTIMIZERS[optim], width)
         case _:
             assert_never(engine)

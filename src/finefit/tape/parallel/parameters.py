@@ -160,7 +160,9 @@ def _step(recording: Recording, of: Sequence[Segment], parameters: Sequence[Para
     found = _arrivals(recording, first, parameters)
     later = (Backward(of[0].start, of[-1].stop, _alike(recording, found, first, of)) for of in others)
     backwards = (Backward(first[0].start, first[-1].stop, found), *later)
-    return Step(backwards, optimizer.start, optimizer.stop, _left_in_graph(recording, [first, *others][-1][-1]))
+    left = _left_in_graph(recording, [first, *others][-1][-1])
+    arrived = {arrival.storage for backward in backwards for arrival in backward.arrivals}
+    return Step(backwards, optimizer.start, optimizer.stop, tuple(one for one in left if one not in arrived))
 
 
 def _left_in_graph(recording: Recording, last: Segment) -> tuple[int, ...]:
