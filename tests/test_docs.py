@@ -138,6 +138,16 @@ def test_accuracy_page_is_made_from_the_stored_results() -> None:
     assert published.page(rows, results, stored["stack"]) == published.PAGE.read_text(encoding="utf-8")
 
 
+def test_every_published_row_of_several_gpus_is_told() -> None:
+    """docs/accuracy.md names each: with its result where it can be expressed, else with the reason."""
+    from published_kit.several import read, rows
+
+    page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    assert read().keys() == {row["id"] for row in rows() if row["expressible"] != "no"}
+    assert all(row["id"] in page for row in rows())
+    assert all(row["why_not"] for row in rows() if row["expressible"] != "yes")
+
+
 def shipped_files() -> list[Path]:
     """What git has; where this is no checkout, every file that nothing here has made."""
     if (ROOT / ".git").exists():

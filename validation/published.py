@@ -2,8 +2,9 @@
 
     python validation/published.py [--fresh]
 
-Rows and recipes: published/single_gpu.csv and published/RECIPES.md. Results are kept in published/results.json, with
-the versions they were computed with; only rows without a result are computed again, unless --fresh.
+Rows and recipes: published/single_gpu.csv and published/RECIPES.md; rows of several GPUs are published_kit's. Results
+are kept in published/results.json, with the versions they were computed with; only rows without a result are computed
+again, unless --fresh.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ def main() -> None:
         print(f"{number}/{len(rows)} {row['id']} {row['model']}: {result.error_percent:+.2f} %", file=sys.stderr)
         kept = {"stack": stack, "rows": {name: asdict(one) for name, one in results.items()}}
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    from published_kit import several
+
+    several.compute(method_of, fresh="--fresh" in sys.argv)
     PAGE.write_text(page(rows, results, stack), encoding="utf-8")
 
 
@@ -127,6 +131,7 @@ def held(row: dict[str, str]) -> Literal["no", "step", "next"]:
 def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str, str]) -> str:
     sys.path.insert(0, str(Path(__file__).parent))  # also where this file is not the script that runs
     from kit.report import headline, section
+    from published_kit.report import section as section_of_several
     from ranks_kit.report import section as section_of_ranks
 
     exact = [row for row in rows if row["expressible"] == "yes"]
@@ -175,6 +180,8 @@ def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str
             f"{', '.join(row['id'] for row in left)}.",
             "",
             *section(),
+            "",
+            *section_of_several(),
             "",
             *section_of_ranks(),
             "",
