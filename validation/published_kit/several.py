@@ -132,7 +132,7 @@ def knobs_of(row: Row) -> Knobs:
 def loop_of(row: Row) -> Loop:
     return Loop(
         attention_kernel=row["attention_kernel"] if row["attn_implementation"] == "sdpa" else "auto",  # type: ignore[arg-type]
-        hold_outputs="next" if row["hold_outputs"] == "yes" else "no",
+        hold_outputs=row["hold_outputs"] or "no",  # type: ignore[arg-type]
         adapter_dtype=row["adapter_dtype"] or None,  # type: ignore[arg-type]
         kbit_preparation=row["kbit_prep"] == "yes",
     )
