@@ -104,7 +104,7 @@ class _Composed:
                 of = [each for each in self.by_step[str(number)] if each.label.split("/")[1] == str(micro)]
                 parts += _Pass(self, of, backward, is_first=micro == 0).told()
             self._step(step, is_first=number == 0)
-        return Rank(self.rewrite.told(), {})
+        return Rank.told(self.rewrite, {})
 
     def _states(self) -> None:
         place = end_of_load(self.recording)
