@@ -38,7 +38,7 @@ GPU = "A100-80GB"
 """Of the kind that most cards are: bfloat16, and torch's flash attention."""
 METHODS: dict[str, Method] = {"full": Full(), "lora": LoRA(), "qlora4": QLoRA(), "qlora8": QLoRA(8)}
 IMAGE = Images(1024, 1024)
-"""Each size of an image has tapes of its own."""
+"""Each size of an image has tapes of its own, and each micro-batch: the smallest."""
 SHAPES: tuple[Checkpointing, ...] = ("all", 0, 12)
 """Layers checkpointed: all, none, the first ones: some of each kind, also where the sixth is of another."""
 
@@ -49,9 +49,9 @@ def recipes(name: str, method: Method, *, is_divided: bool = False) -> Iterator[
     model, machine = find_model(name), machine_named(GPU)
     images = IMAGE if "vision_config" in model.config else None
     for checkpointing in SHAPES:
-        job = Job(
-            model=name, data="", max_length=2048 if images else 1024, gradient_checkpointing=checkpointing or "none"
-        )
+        job = Job(model=name, data="", max_length=1024, gradient_checkpointing=checkpointing or "none")
+        if images:
+            job = replace(job, max_length=2048, per_device_train_batch_size=1)
         knobs, _ = suited(choose(job, machine), model)
         alone, loop = of_one_rank(FSDP2(1) if is_divided else None, knobs, Loop())
         recipe = Recipe(model, method, alone, machine, loop, images=images)
