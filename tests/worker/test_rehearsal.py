@@ -21,6 +21,7 @@ from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.worker import rehearse
 from finefit.worker.build import add_adapter, checkpoint_blocks, load_model, model_class, read_config, tower_of
 from finefit.worker.recorder import Recorder
+from finefit.worker.rules import answered, bitsandbytes
 from finefit.worker.stage import RecordedStage
 from finefit.worker.trainer import Trainer
 from finefit.worker.written import recording_json
@@ -121,6 +122,18 @@ def curve(recording: Recording) -> list[int]:
     ]
     runs = (list(run) for _, run in groupby(changes, key=lambda change: change < 0))
     return list(accumulate(change for run in runs for change in (sorted(run) if run[0] < 0 else run)))
+
+
+@pytest.mark.parametrize("checkpointed", [0, "all"])
+def test_8_bits_are_multiplied_as_a_gpu_multiplies(checkpointed: Any) -> None:
+    """Where the real step on the processor takes the GPU's product too, whose weights are whole in backward alone, the
+    rehearsal has its peaks and its curve; and another one than with the processor's own product."""
+    order = merged(RECIPES["8 bits"], {"gradient_checkpointing": checkpointed})
+    plain = curve(rehearsed(order))
+    with answered(bitsandbytes.answers()):
+        fake, real = rehearsed(order), real_step(order)
+    assert phase_peaks(fake) == phase_peaks(real)
+    assert curve(fake) == curve(real) != plain
 
 
 GPU = {

@@ -178,8 +178,8 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         data = _data(orders, trainer) if orders["data"] and not _has_rows(orders) else None
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None, tower_of(orders))
         rehearsal.enter_context(mode)
-        if (task_of(orders).get("quantization") or {}).get("load_in_8bit"):
-            rehearsal.enter_context(NoOutliers())  # a copy in 8 bits is not trained, and multiplies in them
+        if _in_8_bits(orders["model"]) or _in_8_bits(task_of(orders)):
+            rehearsal.enter_context(NoOutliers())
         rehearsal.enter_context(ControlFlow(mode))
         rehearsal.enter_context(numbers_of_fake_tensors())
         if card is not None:
@@ -188,6 +188,11 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         if trainer.eval_dataset is not None and not stage.evaluated:
             trainer.evaluate()  # a run that is not evaluated on its way is so at its end
     return recording_json(recorder, model, reference), data and replace(data, seconds=time.perf_counter() - started)
+
+
+def _in_8_bits(words: Mapping[str, Any]) -> bool:
+    """Of a model, or of a task, whose frozen copy may be."""
+    return bool((words.get("quantization") or {}).get("load_in_8bit"))
 
 
 def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any, stage: RecordedStage) -> Any:

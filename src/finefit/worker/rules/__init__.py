@@ -8,7 +8,7 @@ of `NotImplemented` leaves the call to the function itself.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,13 +40,19 @@ def of_a_gpu(card: Card) -> Iterator[None]:
     answers: list[Answer] = [
         *autocast.answers(),
         *attention.answers(card.compute_capability, card.attention_kernel),
+        *bitsandbytes.answers(),
         *decoding.answers(),
         *dropout.answers(),
         *experts.answers(card.compute_capability),
         *softmax.answers(),
     ]
+    with fused_head.on_a_gpu(), answered(answers):
+        yield
+
+
+@contextmanager
+def answered(answers: Iterable[Answer]) -> Iterator[None]:
     with ExitStack() as patches:
-        patches.enter_context(fused_head.on_a_gpu())
         for home, name, answer in answers:
             patches.enter_context(patch.object(home, name, _asked_first(answer, getattr(home, name))))
         yield

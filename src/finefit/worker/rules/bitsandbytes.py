@@ -1,4 +1,7 @@
-"""What bitsandbytes' CUDA kernels allocate inside, seen by no tensor.
+"""What bitsandbytes' CUDA kernels allocate inside, seen by no tensor, and which product a trained 8-bit weight has.
+
+In training a processor multiplies by a dequantised copy of the weight (bitsandbytes 0.50, autograd/_functions.py:
+`matmul`, `MatMul8bitFp`); a GPU multiplies in 8 bits (`MatMul8bitLt`), and dequantises in backward alone.
 
 Source: bitsandbytes 0.50, bitsandbytes/backends/cuda/ops.py. Past 1536 rows (`_gemm_4bit_custom_max_m`) the 4-bit
 product dequantises the whole weight first (`_dequant_linear_fallback`); below, it depends on the card and the shape,
@@ -8,6 +11,7 @@ multiplies into int32, then float16 (backends/default/ops.py `int8_scaled_mm`, `
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -16,6 +20,23 @@ from ..recorder import Recorder
 
 FALLBACK_ROWS = 512
 FLOAT32 = 4
+
+
+def answers() -> list[Any]:
+    """Nothing where no weight is quantised, and bitsandbytes was not loaded."""
+    library = sys.modules.get("bitsandbytes")
+    return [] if library is None else [(library, "matmul", product)]
+
+
+def product(
+    inputs: Any, weight: Any, out: Any = None, state: Any = None, threshold: float = 0.0, bias: Any = None
+) -> Any:
+    from bitsandbytes.autograd._functions import MatMul8bitLt
+
+    if state is None or not state.is_training:
+        return NotImplemented  # it is this one already
+    state.threshold = threshold or state.threshold
+    return MatMul8bitLt.apply(inputs, weight, out, bias, state)
 
 
 def workspace(recorder: Recorder, func: Any, args: tuple[Any, ...], result: Any) -> None:
