@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.recording import Recording
@@ -25,6 +26,7 @@ RECIPES: dict[str, tuple[str, Method, Knobs]] = {
     "lora": ("Qwen/Qwen2.5-0.5B-Instruct", LoRA(r=48), Knobs(1111, 3, 2, "all")),
     "full": ("Qwen/Qwen3-0.6B", Full(), Knobs(830, 5, 2, 9)),
     "qlora4": ("Qwen/Qwen2.5-0.5B", QLoRA(r=20), Knobs(1500, 1, 2, 0)),
+    "an image": ("Qwen/Qwen2-VL-2B-Instruct", LoRA(r=24), Knobs(3000, 1, 2, "all")),
     "experts": ("allenai/OLMoE-1B-7B-0924", LoRA(r=24), Knobs(1337, 3, 2, 0)),
 }
 
@@ -38,7 +40,8 @@ def kinds_of(recording: Recording) -> list[Kind]:
 def test_a_shipped_tape_equals_a_fresh_rehearsal(name: str) -> None:
     """At a point that no tape was recorded at: every birth and death, to the byte. If not: `make atlas`."""
     model, method, knobs = RECIPES[name]
-    recipe = Recipe(find_model(model), method, knobs, machine_named("A100-80GB"))
+    images = Images(1024, 1024) if "VL" in model else None
+    recipe = Recipe(find_model(model), method, knobs, machine_named("A100-80GB"), images=images)
     told = find(recipe, lambda _: None)
     assert told.source == "atlas"
     fresh, _, _ = rehearse(recipe.orders, recipe.layers, lambda _: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -115,13 +115,20 @@ class Recipe:
     def bounds(self) -> Bounds:
         config = self.model.config
         texts = [config, config.get("text_config") or {}]
-        lengths = {bound for text in texts for bound in _length_bounds(text)}
+        lengths = {bound for text in texts for bound in _length_bounds(text)} | set(self._image_bounds())
         packed = [self.orders["model"]["quantization"], self.orders.get("task", {}).get("quantization")]
         quantized = {SMALL_PRODUCT_TOKENS} if any(packed) else set()
         embedding = {SORTED_TOKENS, *(text["vocab_size"] for text in texts if "vocab_size" in text)}
         tokens = quantized | (embedding if isinstance(self.method, Full) else set())
         widest = max(map(_widest, texts)) if self.point.rank else 0
         return Bounds(tuple(sorted(lengths)), tuple(sorted(tokens)), (widest,) if widest else ())
+
+    def _image_bounds(self) -> Iterator[int]:
+        """Where a mask of the row is larger than the gradient of the images in it, of elements of two bytes and of four
+        (`worker/rules/kernels.py`, masked_scatter backward)."""
+        images = self.orders["rehearsal"]["images"]
+        if images is not None:
+            yield from (sum(images["runs"]) * width for width in (2, 4))
 
     @cached_property
     def key(self) -> str:
