@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finefit.catalog.kernels import cublas_workspace_bytes
 from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
+from finefit.worker.bends.norm_statistics import NormStatistics
 from finefit.worker.recorder import Recorder
 from finefit.worker.rules import Card, of_a_gpu, workspaces
 
@@ -35,6 +36,24 @@ def test_dropout_keeps_a_mask_of_one_byte() -> None:
     """Output and mask, and nothing else."""
     made = births(lambda: _with(torch.empty(100, dtype=BF16), lambda x: F.dropout(x, 0.1)))
     assert made == [("native_dropout", 200), ("native_dropout", 100)]
+
+
+@pytest.mark.parametrize("inputs", [BF16, FP32])
+@pytest.mark.parametrize("weight", [BF16, FP32])
+def test_a_layer_norms_statistics_are_as_precise_as_they_are(inputs: torch.dtype, weight: torch.dtype) -> None:
+    """On a processor as torch's own kernel has them, where it takes the two; on a GPU in float32."""
+
+    def statistics() -> list[torch.dtype]:
+        scale = torch.ones(16, dtype=weight)
+        _, *found = torch.native_layer_norm(torch.ones(8, 16, dtype=inputs), [16], scale, scale, 1e-5)
+        return [each.dtype for each in found]
+
+    with FakeTensorMode(), NormStatistics(on_gpu=True):
+        assert statistics() == [FP32, FP32]
+    if (inputs, weight) != (FP32, BF16):  # no kernel takes these
+        with FakeTensorMode(), NormStatistics(on_gpu=False):
+            fake = statistics()
+        assert fake == statistics()
 
 
 def test_softmax_into_float32_copies_no_input() -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from typing import Any
 
-from .points import LEVELS, Point, is_sensible
+from .points import LEVELS, SEEING, Point, is_sensible
 
 TIMES = 3
 CANDIDATES = 200
@@ -35,8 +36,8 @@ PLAIN: dict[str, tuple[Any, ...]] = {
 
 @cache
 def all_points() -> tuple[Point, ...]:
-    """Every point once: the grid, the everyday recipes, the plain grid."""
-    return tuple(dict.fromkeys([*grid(), *everyday(), *grid(1, tuple((LEVELS | PLAIN).items()))]))
+    """Every point once: the grid, the everyday recipes, the plain grid, and what is beyond."""
+    return tuple(dict.fromkeys([*grid(), *everyday(), *grid(1, tuple((LEVELS | PLAIN).items())), *beyond()]))
 
 
 def everyday() -> list[Point]:
@@ -57,6 +58,19 @@ def everyday() -> list[Point]:
             expandable=False,
         )
         for place, model in enumerate(LEVELS["model"])
+    ]
+
+
+def beyond() -> list[Point]:
+    """Preferences and images: the everyday recipe, and others."""
+    plain = everyday()[0]
+    smaller = {"precision": "bf16", "checkpointed": "none", "length": 512}
+    pairs = [("qwen2.5-0.5b", "lora"), ("llama-3.2-1b", "qlora4"), ("qwen2.5-1.5b", "full")]
+    return [
+        *(replace(plain, model=model, method=method, rows="preferences") for model, method in pairs),
+        replace(plain, model="qwen2.5-0.5b", method="full", rows="preferences", **smaller),
+        *(replace(plain, model=SEEING, method=method, rows="images") for method in ("lora", "qlora4", "full")),
+        replace(plain, model=SEEING, method="lora", rows="images", **smaller),
     ]
 
 

@@ -7,15 +7,19 @@ Does not know: whether a card has the memory, or a machine the libraries (`roads
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from math import isqrt
 from typing import Any
 
 from finefit.catalog.models import model_named
 from finefit.lower.orders import base_orders, rehearsal_orders
+from finefit.lower.preferences import task_orders
+from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
+from finefit.nouns.task import DPO, SFT, Training
 
 MODELS = {
     "qwen2.5-0.5b": "grouped queries, tied head",
@@ -52,6 +56,12 @@ ROWS = {
     "padded": "two rows, 24 tokens shorter, padded to the length: their mask is not empty",
     "packed": "four rows of a quarter, laid end to end without padding",
 }
+BEYOND = {
+    "preferences": "one pair of answers of the length, for TRL's trainer of preferences",
+    "images": "two rows of the length, each with an image that is a quarter of it",
+}
+"""Rows that are in a few points alone, and in no pairs."""
+SEEING = "qwen2-vl-2b"
 SHORTER = 24
 PACKED_ROWS = 4
 
@@ -134,6 +144,8 @@ def knobs_of(point: Point, model: Model) -> Knobs:
         "whole": (2, point.length),
         "padded": (2, point.length - SHORTER),
         "packed": (PACKED_ROWS, point.length // PACKED_ROWS),
+        "preferences": (1, point.length),
+        "images": (2, point.length),
     }[point.rows]
     checkpointed: Any = {"all": "all", "none": 0, "half": model.layers // 2}[point.checkpointed]
     return Knobs(
@@ -155,6 +167,21 @@ def orders_of(point: Point, machine: Machine, model: Model | None = None, *, who
     model = model or model_of(point.model)
     knobs = knobs_of(point, model)
     orders = base_orders(model, method_of(point), knobs, machine, False)
-    forms = {"whole": {}, "padded": {"pad_to_multiple_of": point.length}, "packed": {"padding_free": True}}
-    orders["trainer"] |= forms[point.rows]
-    return rehearsal_orders(orders, model, knobs, machine, Loop(), whole=whole)
+    forms = {"padded": {"pad_to_multiple_of": point.length}, "packed": {"padding_free": True}}
+    orders["trainer"] |= forms.get(point.rows, {})
+    images = image_of(point) if point.rows == "images" else None
+    orders = rehearsal_orders(orders, model, knobs, machine, Loop(), whole=whole, images=images)
+    return orders | task_orders(task_of(point), model, method_of(point), knobs)
+
+
+def image_of(point: Point) -> Images:
+    """A square of 28 pixels a token (Qwen2-VL)."""
+    side = 28 * isqrt(point.length // 4)
+    return Images(side, side)
+
+
+def task_of(point: Point) -> Training:
+    """Beside a frozen copy where there are no adapters to turn off, as TRL does it."""
+    if point.rows != "preferences":
+        return SFT()
+    return DPO("model" if point.method == "full" else "adapter_off")

@@ -29,6 +29,7 @@ from transformers import GenerationMixin
 from finefit.errors import BadInput, Problem
 
 from .bends.cpu_packing import keep_trainable_layout
+from .bends.norm_statistics import NormStatistics
 from .bends.outliers import NoOutliers
 from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, empty_model, read_config
@@ -81,6 +82,7 @@ def rehearsed(orders: dict[str, Any], few: list[Any] | None, point: list[int]) -
     prompt = {name: with_shadow(tensor, mode) for name, tensor in prompt_of(point).items()}
     with _refusals(orders["generation"]["task"]["cache"]), ExitStack() as rehearsal:
         rehearsal.enter_context(mode)
+        rehearsal.enter_context(NormStatistics(on_gpu=card is not None))
         rehearsal.enter_context(NoOutliers())
         rehearsal.enter_context(ControlFlow(mode))
         if card is not None:

@@ -7,7 +7,7 @@ trained like all tokens. Which tensors an image becomes, and how many placeholde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,12 @@ def with_placeholders(row: dict[str, Any], images: dict[str, Any]) -> dict[str, 
     assert len(ids) <= len(row["input_ids"]), "the planner leaves room for the images"
     ids += row["input_ids"][len(ids) :]
     return {"input_ids": ids, "labels": ids}
+
+
+def collator_of(orders: Mapping[str, Any]) -> ImageCollator | None:
+    """None: the trainer's own, for text."""
+    images = orders["rehearsal"].get("images")
+    return ImageCollator(images) if images else None
 
 
 class ImageCollator:

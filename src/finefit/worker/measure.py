@@ -30,7 +30,7 @@ from . import driver
 from .allocator_stage import AllocatorStage, CudaCounters
 from .recorder import Recorder
 from .stage import RecordedStage, Stage
-from .synthetic import padding_tokenizer, rows_of
+from .synthetic import padding_tokenizer, rows_for
 from .written import recording_json
 
 COUNTERS = (
@@ -176,19 +176,41 @@ def _made(orders: dict[str, Any], model: Any, stage: Stage, scratch: str) -> Any
         "eval_strategy": "no",
     }
     batch = orders["trainer"]["per_device_train_batch_size"]
-    rows = rows_of(rehearsal["length"], batch * rehearsal["accumulation"] * orders["steps"])
+    rows = rows_for(orders, batch * rehearsal["accumulation"] * orders["steps"])
     shared = {"model": model, "processing_class": padding_tokenizer(), "stage": stage}
     if orders["with_trl"]:
-        from datasets import Dataset
-        from trl import SFTConfig
-
-        from .trainer import Trainer
-
-        config = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True})
-        return Trainer(args=config, train_dataset=Dataset.from_list(rows), loss=orders["loss"], **shared)
+        return (_on_preferences if "task" in orders else _on_rows)(orders, arguments, rows, shared)
     from .plain_trainer import PlainTrainer, plain_arguments
 
     return PlainTrainer(args=plain_arguments(arguments), train_dataset=rows, **shared)
+
+
+def _on_rows(orders: dict[str, Any], arguments: dict[str, Any], rows: list[Any], shared: dict[str, Any]) -> Any:
+    from datasets import Dataset
+    from trl import SFTConfig
+
+    from .images import collator_of
+    from .trainer import Trainer
+
+    config = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True})
+    collator = collator_of(orders)
+    return Trainer(
+        args=config, train_dataset=Dataset.from_list(rows), data_collator=collator, loss=orders["loss"], **shared
+    )
+
+
+def _on_preferences(orders: dict[str, Any], arguments: dict[str, Any], rows: list[Any], shared: dict[str, Any]) -> Any:
+    from datasets import Dataset
+
+    from .preferences import PreferenceTrainer, preference_arguments, random_reference
+
+    folder = arguments.pop("output_dir")
+    return PreferenceTrainer(
+        args=preference_arguments(orders, arguments, folder),
+        train_dataset=Dataset.from_list(rows),
+        ref_model=random_reference(orders),
+        **shared,
+    )
 
 
 def _versions(on_gpu: bool) -> dict[str, Any]:

@@ -80,6 +80,17 @@ def empty_reference(orders: Mapping[str, Any], config: PretrainedConfig) -> nn.M
     return as_reference(empty_model(words, deepcopy(config)))
 
 
+def random_reference(orders: Mapping[str, Any]) -> nn.Module | None:
+    """The same, to measure beside."""
+    from .random_weights import random_model
+
+    task = task_of(orders)
+    if task.get("reference") != "model":
+        return None
+    words = orders["model"] | {"quantization": task["quantization"], "prepare": False}
+    return as_reference(random_model(words, orders["device"]))
+
+
 def as_reference(model: nn.Module) -> nn.Module:
     """As `from_pretrained` leaves it: never trained."""
     return keep_trainable_layout(model).eval()

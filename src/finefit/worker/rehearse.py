@@ -26,12 +26,13 @@ from trl import SFTConfig
 
 from .batches import Row, facts_of, fullest_batch, keep_batch, keep_longest_held_out, refuse_long_rows, tokenised
 from .bends.foreach import multi_tensor_for_fake_tensors
+from .bends.norm_statistics import NormStatistics
 from .bends.outliers import NoOutliers
 from .bends.scalars import numbers_of_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config, tower_of
 from .fake import make_fake
-from .images import ImageCollator, with_placeholders
+from .images import collator_of
 from .layers import are_alike, keep_layers
 from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
 from .recorder import Recorder
@@ -44,7 +45,7 @@ from .shorter import shorter_rows
 from .side_by_side import side_by_side
 from .stack import versions
 from .stage import RECORDED_STEPS, RecordedStage
-from .synthetic import padding_tokenizer, preferences_of, row_of, rows_of
+from .synthetic import padding_tokenizer, row_of, rows_for
 from .trainer import Trainer
 from .written import recording_json
 
@@ -178,6 +179,7 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         data = _data(orders, trainer) if orders["data"] and not _has_rows(orders) else None
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None, tower_of(orders))
         rehearsal.enter_context(mode)
+        rehearsal.enter_context(NormStatistics(on_gpu=card is not None))
         if _in_8_bits(orders["model"]) or _in_8_bits(task_of(orders)):
             rehearsal.enter_context(NoOutliers())
         rehearsal.enter_context(ControlFlow(mode))
@@ -212,7 +214,7 @@ def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any,
         train_dataset=_dataset(orders),
         eval_dataset=_held_out(orders),
         processing_class=_tokenizer(orders),
-        data_collator=_collator(orders),
+        data_collator=collator_of(orders),
         stage=stage,
         loss=orders["loss"],
         hold_outputs=orders["rehearsal"]["hold_outputs"],
@@ -332,17 +334,7 @@ def _held_out(orders: dict[str, Any]) -> Dataset | None:
 
 
 def _rows(orders: dict[str, Any], count: int) -> Dataset:
-    task, length = task_of(orders), orders["rehearsal"]["length"]
-    if task["name"] == "dpo":
-        return Dataset.from_list(preferences_of(length, count, is_known=task["reference"] == "precomputed"))
-    rows, images = rows_of(length, count), orders["rehearsal"].get("images")
-    return Dataset.from_list([with_placeholders(row, images) for row in rows] if images else rows)
-
-
-def _collator(orders: dict[str, Any]) -> ImageCollator | None:
-    """None: TRL's own, for text."""
-    images = orders["rehearsal"].get("images")
-    return ImageCollator(images) if images else None
+    return Dataset.from_list(rows_for(orders, count))
 
 
 def _tokenizer(orders: dict[str, Any]) -> Any:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
+
+from .images import with_placeholders
+
+
+def rows_for(orders: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
+    """As long as a rehearsal is: of the task, and with its images."""
+    rehearsal, task = orders["rehearsal"], orders.get("task", {})
+    if task.get("name") == "dpo":
+        return preferences_of(rehearsal["length"], count, is_known=task["reference"] == "precomputed")
+    rows, images = rows_of(rehearsal["length"], count), rehearsal.get("images")
+    return [with_placeholders(row, images) for row in rows] if images else rows
 
 
 def rows_of(length: int, count: int) -> list[dict[str, Any]]:
