@@ -20,6 +20,7 @@ from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.worker import rehearse
 from finefit.worker.build import add_adapter, checkpoint_blocks, load_model, model_class, read_config, tower_of
+from finefit.worker.images import collator_of
 from finefit.worker.recorder import Recorder
 from finefit.worker.rules import answered, bitsandbytes
 from finefit.worker.stage import RecordedStage
@@ -49,7 +50,7 @@ def real_step(order: dict[str, Any]) -> Recording:
             args=SFTConfig(output_dir=folder, **rehearse._arguments(order)),
             train_dataset=rehearse._dataset(order),
             processing_class=rehearse._tokenizer(order),
-            data_collator=rehearse._collator(order),
+            data_collator=collator_of(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],
         )
