@@ -87,7 +87,12 @@ def tape(name: str) -> Tape:
     return made
 
 
-@pytest.mark.parametrize("name", RECIPES)
+def together(name: str) -> pytest.MarkDecorator:
+    """Tests that read a tape run where it was made."""
+    return pytest.mark.xdist_group(f"tape of {name}")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=together(name)) for name in RECIPES])
 def test_replay_is_the_rehearsal_at_unseen_points(name: str) -> None:
     """At random micro-batches, lengths, ranks and numbers of layers: every storage to the byte."""
     seeded = random.Random(name)
@@ -104,6 +109,7 @@ def test_replay_is_the_rehearsal_at_unseen_points(name: str) -> None:
         assert (replayed.parameters, replayed.trainable_parameters) == (direct.parameters, direct.trainable_parameters)
 
 
+@together("4 bits")
 def test_chunks_beyond_the_third_change_next_to_nothing() -> None:
     """Seven chunks of tokens are answered by the history of three: the peak is within 0.1 %."""
     point = Point(14, 2048, 8)
@@ -113,15 +119,18 @@ def test_chunks_beyond_the_third_change_next_to_nothing() -> None:
     assert phase_peaks(replayed, CUDA_BLOCK_BYTES)["peak"] == pytest.approx(direct["peak"], rel=0.001)
 
 
+@together("4 bits")
 def test_under_a_condition_never_met_nothing_is_answered() -> None:
     """Few tokens may take another 4-bit kernel, and no point had so few."""
     assert tape("4 bits").at(Point(1, 300, 8), "AAAAA") is None
 
 
+@together("4 bits")
 def test_a_tape_is_read_as_it_was_written() -> None:
     assert decode(encode(tape("4 bits"))) == tape("4 bits")
 
 
+@together("lora")
 def test_torn_bytes_are_no_tape() -> None:
     with pytest.raises(ValueError, match="torn"):
         decode(encode(tape("lora"))[:-40])
