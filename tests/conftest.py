@@ -16,16 +16,15 @@ from finefit.nouns.recording import Recording
 from finefit.run import worker
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
+from small import LLAMA
 
-CONFIG = {
-    "model_type": "llama",
+CONFIG = LLAMA | {
     "vocab_size": 2048,
     "hidden_size": 512,
     "intermediate_size": 1024,
     "num_hidden_layers": 3,
     "num_attention_heads": 8,
     "num_key_value_heads": 4,
-    "max_position_embeddings": 1024,
 }
 METHODS: dict[str, Method] = {
     "lora": LoRA(),

@@ -16,19 +16,11 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import Full, LoRA, Method
 from finefit.nouns.task import Generate
 from finefit.show.json import of_estimate
+from small import LLAMA
 
 pytestmark = pytest.mark.xdist_group("answers")
 
-CONFIG = {
-    "model_type": "llama",
-    "vocab_size": 1024,
-    "hidden_size": 128,
-    "intermediate_size": 256,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 4096,
-}
+CONFIG = LLAMA | {"num_hidden_layers": 8, "max_position_embeddings": 4096}
 LORA = LoRA()
 ASKED: dict[str, dict[str, Any]] = {
     "short": {},

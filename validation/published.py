@@ -17,8 +17,9 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from published_kit.recipes import knobs_of
+
 from finefit import api
-from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.units import GIB
@@ -75,16 +76,7 @@ def computed(row: dict[str, str]) -> tuple[Result, dict[str, str]]:
     estimate = api.estimate(
         row["model"],
         method=method_of(row),
-        knobs=Knobs(
-            max_length=int(row["max_length"]),
-            per_device_train_batch_size=int(row["micro_batch"]),
-            gradient_checkpointing="all" if row["gradient_checkpointing"] == "true" else 0,
-            dtype=row["dtype"],  # type: ignore[arg-type]
-            mixed_precision=row["mixed_precision"],  # type: ignore[arg-type]
-            optim=row["optim"],
-            attn_implementation=row["attn_implementation"],  # type: ignore[arg-type]
-            loss="fused" if row["loss"] == "fused:liger_flce" else "full",
-        ),
+        knobs=knobs_of(row),
         gpu=row["gpu"],
         loop=Loop(
             attention_kernel=row["attention_kernel"] if row["attn_implementation"] == "sdpa" else "auto",  # type: ignore[arg-type]

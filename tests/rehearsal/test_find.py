@@ -22,25 +22,15 @@ from finefit.tape.expand import storages_and_events
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
+from small import LLAMA
 
 pytestmark = pytest.mark.xdist_group("find")
-
-CONFIG = {
-    "model_type": "llama",
-    "vocab_size": 1024,
-    "hidden_size": 128,
-    "intermediate_size": 256,
-    "num_hidden_layers": 7,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
-}
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     path = tmp_path_factory.mktemp("small") / "config.json"
-    path.write_text(json.dumps(CONFIG))
+    path.write_text(json.dumps(LLAMA))
     return Recipe(find_model(str(path)), LoRA(), Knobs(max_length=256), machine_named("A100-80GB"))
 
 

@@ -17,18 +17,9 @@ from finefit.run import worker
 from finefit.tape.expand import storages_and_events
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
+from small import LLAMA
 
-CONFIG = {
-    "vocab_size": 1024,
-    "hidden_size": 128,
-    "intermediate_size": 256,
-    "num_hidden_layers": 7,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
-}
-LLAMA = CONFIG | {"model_type": "llama"}
-MISTRAL = CONFIG | {"model_type": "mistral", "sliding_window": 120}
+MISTRAL = LLAMA | {"model_type": "mistral", "sliding_window": 120}
 
 
 def writing(folder: Path, config: dict[str, Any], prompt: int, new: int, rows: int = 2, beams: int = 1) -> Writing:

@@ -12,6 +12,7 @@ from finefit.lower.images import words_of
 from finefit.nouns.images import Images
 
 MROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
+TOWER = {"hidden_size": 32, "out_hidden_size": 64, "intermediate_size": 48, "num_heads": 2}
 
 
 def qwen2_vl() -> dict[str, Any]:
@@ -38,37 +39,32 @@ def qwen2_vl() -> dict[str, Any]:
 
 
 def qwen2_5_vl() -> dict[str, Any]:
-    vision = {
+    vision = TOWER | {
         "model_type": "qwen2_5_vl_vision",
         "depth": 3,
-        "hidden_size": 32,
-        "out_hidden_size": 64,
-        "intermediate_size": 48,
-        "num_heads": 2,
         "patch_size": 14,
         "window_size": 112,
         "fullatt_block_indexes": [1],
     }
-    text = {**SMALL, "model_type": "qwen2_5_vl_text", "rope_parameters": MROPE}
-    return {**qwen2_vl(), "model_type": "qwen2_5_vl", "text_config": text, "vision_config": vision}
+    return _later("qwen2_5_vl", {"rope_parameters": MROPE}, vision)
 
 
 def qwen3_vl() -> dict[str, Any]:
     """What the tower sees midway is added after the first two layers."""
-    vision = {
+    vision = TOWER | {
         "model_type": "qwen3_vl_vision",
         "depth": 4,
-        "hidden_size": 32,
-        "out_hidden_size": 64,
-        "intermediate_size": 48,
-        "num_heads": 2,
         "patch_size": 16,
         "num_position_embeddings": 64,
         "deepstack_visual_indexes": [0, 2],
     }
     rope = {**MROPE, "mrope_interleaved": True}
-    text = {**SMALL, "model_type": "qwen3_vl_text", "head_dim": 16, "rope_parameters": rope}
-    return {**qwen2_vl(), "model_type": "qwen3_vl", "text_config": text, "vision_config": vision}
+    return _later("qwen3_vl", {"head_dim": 16, "rope_parameters": rope}, vision)
+
+
+def _later(model_type: str, text: dict[str, Any], vision: dict[str, Any]) -> dict[str, Any]:
+    text = {**SMALL, "model_type": f"{model_type}_text", **text}
+    return {**qwen2_vl(), "model_type": model_type, "text_config": text, "vision_config": vision}
 
 
 def idefics3() -> dict[str, Any]:

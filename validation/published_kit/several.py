@@ -10,7 +10,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -31,11 +31,11 @@ from finefit.tape.peaks import segments
 from finefit.units import GIB
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
+from published_kit.recipes import Row, knobs_of
 
 HERE = Path(__file__).parent.parent / "published"
 ROWS = HERE / "multi_gpu.csv"
 RESULTS = HERE / "results_multi.json"
-Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def computed(row: Row, method: Method) -> Result:
     started = time.perf_counter()
     model = find_model(row["model"])
     machine = machine_named(f"{row['gpus']}x{row['gpu']}")
-    knobs, _ = suited(knobs_of(row), model)
+    knobs, _ = suited(parallel_knobs_of(row), model)
     engine = engine_of(row, knobs, machine, model)
     alone, loop = of_one_rank(engine, knobs, loop_of(row))
     recipe = Recipe(model, method, alone, machine, loop)
@@ -111,18 +111,11 @@ def _reserved(ledger: Ledger) -> int:
     return ledger.reserved_bytes or 0
 
 
-def knobs_of(row: Row) -> Knobs:
+def parallel_knobs_of(row: Row) -> Knobs:
     stage = row["engine"].removeprefix("zero")
-    return Knobs(
-        max_length=int(row["max_length"]),
-        per_device_train_batch_size=int(row["micro_batch"]),
+    return replace(
+        knobs_of(row),
         gradient_accumulation_steps=int(row["grad_accum"]),
-        gradient_checkpointing="all" if row["gradient_checkpointing"] == "true" else 0,
-        dtype=row["dtype"],  # type: ignore[arg-type]
-        mixed_precision=row["mixed_precision"],  # type: ignore[arg-type]
-        optim=row["optim"],
-        attn_implementation=row["attn_implementation"],  # type: ignore[arg-type]
-        loss="fused" if row["loss"] == "fused:liger_flce" else "full",
         zero_stage=int(stage) if stage.isdigit() else None,  # type: ignore[arg-type]
         offload=row["offload"],  # type: ignore[arg-type]
         fsdp=row["engine"] == "fsdp2",

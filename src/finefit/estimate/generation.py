@@ -26,8 +26,8 @@ from finefit.tape.peaks import alive_at, moments
 
 from .ledger import ledger_of
 from .load import WIDTH, Loading, loaded
-from .reserved import Served, beside_tensors, smallest
-from .trust import device_of, method_reason
+from .reserved import Served, beside_tensors, served_as
+from .trust import method_reason
 from .why import CACHE, Shapes
 
 REWORDED = {"batch": "token ids and mask of the prompt"}
@@ -73,15 +73,7 @@ def _served(recording: Recording, knobs: Knobs, gpu: Gpu, is_packed: bool) -> Se
     method = method_reason(typical, alone.peak_allocated_bytes, knobs)
     method = replace(method, basis="guessed", why=f"{method.why}; they trained, and none wrote")
     reserved = around(typical, (_before(typical, recording), _left_out(typical), method))
-    context = beside_tensors(gpu, None)
-    device = device_of(reserved, context)
-    has_room = device.high <= gpu.vram_bytes - gpu.unknown_bytes
-    return Served(
-        granted_bytes=alone.granted_bytes[: len(recording.nbytes)],
-        reserved=reserved,
-        smallest_bytes=None if has_room else smallest(history, settings, alone) + context.typical,
-        device=device,
-    )
+    return served_as(reserved, beside_tensors(gpu, None), alone, history, settings, gpu, len(recording.nbytes))
 
 
 def _before(typical: int, recording: Recording) -> Reason:

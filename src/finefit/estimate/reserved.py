@@ -80,13 +80,20 @@ def serve(
     method = method_reason(typical, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
     method = replace(method, basis="guessed", why=f"{method.why}; {unlike}") if unlike else method
     streams = () if engine is None or isinstance(engine, DDP) else (_streams(typical),)
-    reserved, context = around(typical, (lengths, method, *streams)), beside_tensors(gpu, engine)
+    reserved = around(typical, (lengths, method, *streams))
+    return served_as(reserved, beside_tensors(gpu, engine), alike, history, settings, gpu, len(recording.nbytes))
+
+
+def served_as(
+    reserved: Range, context: Range, replayed: Reserved, history: History, settings: Settings, gpu: Gpu, storages: int
+) -> Served:
+    """`replayed`: what `history` took with these settings; `storages`: of the recording that it begins with."""
     device = device_of(reserved, context)
     has_room = device.high <= gpu.vram_bytes - gpu.unknown_bytes
     return Served(
-        granted_bytes=alike.granted_bytes[: len(recording.nbytes)],
+        granted_bytes=replayed.granted_bytes[:storages],
         reserved=reserved,
-        smallest_bytes=None if has_room else smallest(history, settings, alike) + context.typical,
+        smallest_bytes=None if has_room else smallest(history, settings, replayed) + context.typical,
         device=device,
     )
 

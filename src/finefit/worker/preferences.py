@@ -73,22 +73,24 @@ def preference_arguments(orders: Mapping[str, Any], arguments: Mapping[str, Any]
 
 def empty_reference(orders: Mapping[str, Any], config: PretrainedConfig) -> nn.Module | None:
     """A frozen copy without weights, on the meta device; None where no model is the reference."""
-    task = task_of(orders)
-    if task.get("reference") != "model":
-        return None
-    words = orders["model"] | {"quantization": task["quantization"], "prepare": False}
-    return as_reference(empty_model(words, deepcopy(config)))
+    words = _copied(orders)
+    return None if words is None else as_reference(empty_model(words, deepcopy(config)))
 
 
 def random_reference(orders: Mapping[str, Any]) -> nn.Module | None:
     """The same, to measure beside."""
     from .random_weights import random_model
 
+    words = _copied(orders)
+    return None if words is None else as_reference(random_model(words, orders["device"]))
+
+
+def _copied(orders: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is said of the model, for its frozen copy."""
     task = task_of(orders)
     if task.get("reference") != "model":
         return None
-    words = orders["model"] | {"quantization": task["quantization"], "prepare": False}
-    return as_reference(random_model(words, orders["device"]))
+    return {**orders["model"], "quantization": task["quantization"], "prepare": False}
 
 
 def as_reference(model: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-HALF = (torch.bfloat16, torch.float16)
+from ..dtypes import HALF
 
 
 class NormStatistics(TorchDispatchMode):

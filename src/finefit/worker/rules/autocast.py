@@ -12,8 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ..dtypes import HALF
+
 _ENABLED = torch.is_autocast_enabled
-HALF = (torch.bfloat16, torch.float16)
 
 # fmt: off
 NAMES = (

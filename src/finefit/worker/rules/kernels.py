@@ -20,12 +20,11 @@ from typing import Any
 
 import torch
 
+from ..dtypes import HALF
 from ..recorder import Recorder
 
 aten = torch.ops.aten
 FLOAT32, INT64 = 4, 8
-
-HALF = (torch.bfloat16, torch.float16)
 
 
 def kernel_workspaces(recorder: Recorder, func: Any, args: tuple[Any, ...], result: Any) -> None:

@@ -28,10 +28,10 @@ import torch
 
 from finefit.errors import BadInput, Problem
 
+from ..dtypes import HALF
 from . import triton
 
 KERNELS = "nvidia-triton"
-HALF = (torch.bfloat16, torch.float16)
 ADDMM_SINCE = (8, 0)
 """Compute capability."""
 

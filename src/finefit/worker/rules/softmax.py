@@ -12,8 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ..dtypes import HALF
+
 aten = torch.ops.aten
-HALF = (torch.bfloat16, torch.float16)
 
 
 def answers() -> list[Any]:
