@@ -9,12 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
+from finefit.catalog.rates import rates_of
 from finefit.errors import BadInput, Problem
 from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
+from finefit.estimate.pace.pace import pace_of, work_of
+from finefit.estimate.pace.setup import Setup
 from finefit.estimate.rehearsed import ledger_from, spread, spread_alike
 from finefit.lower.orders import base_orders
+from finefit.nouns.engine import Engine
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.images import Images
 from finefit.nouns.job import Job
@@ -23,8 +27,10 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.observer import Observer
+from finefit.nouns.pace import Pace
 from finefit.nouns.plan import Plan
 from finefit.nouns.receipt import Receipt
+from finefit.nouns.recording import Recording
 from finefit.nouns.steps import optimizer_steps
 from finefit.nouns.task import DPO, ROWS, Generate, Training
 from finefit.rehearsal.find import at_half, find
@@ -87,6 +93,7 @@ def estimate(
         ledger=ledger,
         engine=engine,
         host=host_of(method, knobs, machine, engine, ledger, rank.host, task),
+        pace=_pace(told.recording, recipe, knobs, engine),
         images=images,
         task=task,
         source=told.source,
@@ -94,6 +101,16 @@ def estimate(
         notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *supposed_of(task), *told.notes),
         seconds=time.perf_counter() - started,
     )
+
+
+def _pace(recording: Recording, recipe: Recipe, knobs: Knobs, engine: Engine | None) -> Pace | None:
+    """Of a rank that was recorded alone; None where it is a processor."""
+    gpu = recipe.machine.gpu
+    if gpu is None:
+        return None
+    alone = replace(recipe.knobs, optim=knobs.optim)
+    setup = Setup(recipe.model, recipe.method, alone, rates_of(gpu.name), recipe.loop, recipe.task, recipe.images)
+    return pace_of(work_of(recording, setup), setup, engine)
 
 
 def estimate_rows(
