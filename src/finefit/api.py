@@ -110,7 +110,7 @@ def _pace(recording: Recording, recipe: Recipe, knobs: Knobs, engine: Engine | N
         return None
     alone = replace(recipe.knobs, optim=knobs.optim)
     setup = Setup(recipe.model, recipe.method, alone, rates_of(gpu.name), recipe.loop, recipe.task, recipe.images)
-    return pace_of(work_of(recording, setup), setup, engine)
+    return pace_of(work_of(recording, setup, recipe.model.layers), setup, engine)
 
 
 def estimate_rows(

@@ -26,7 +26,7 @@ SIZES = Sizes(weights=16e9, gradients=80e6, states=320e6, layers=32)
 
 def paced(rehearsed: Rehearsed, rates: Rates, knobs: Knobs = KNOBS) -> Pace:
     setup = Setup(Model("small", CONFIG), LoRA(), knobs, rates)
-    return pace_of(work_of(rehearsed("lora", 256), setup), setup)
+    return pace_of(work_of(rehearsed("lora", 256), setup, CONFIG["num_hidden_layers"]), setup)
 
 
 @pytest.mark.parametrize("what", ["memory", "half"])

@@ -58,11 +58,11 @@ class Attention:
         return self.operations * (1 + self.again + self.kernel.backward_work)
 
 
-def attentions_of(born: Born, setup: Setup) -> Iterator[Attention]:
+def attentions_of(born: Born, setup: Setup, layers: int) -> Iterator[Attention]:
     """Of the language model, and of the tower where there is one."""
     tower = setup.tower
     seen = {name: held for name, held in born.items() if not TOWER.isdisjoint(name[2].split("."))}
-    yield _language(born if tower is None else {n: h for n, h in born.items() if n not in seen}, setup)
+    yield _language(born if tower is None else {n: h for n, h in born.items() if n not in seen}, setup, layers)
     if tower is not None:
         config = setup.model.config["vision_config"]
         depth, width = config.get("depth") or config["num_hidden_layers"], _tower_width(config)
@@ -82,10 +82,10 @@ def _kernel(born: Born) -> Kernel:
     return next((each for each in (FLASH, EFFICIENT, CUDNN) if any(_is_of(each, name[3]) for name in born)), PLAIN)
 
 
-def _language(born: Born, setup: Setup) -> Attention:
+def _language(born: Born, setup: Setup, layers: int) -> Attention:
     kernel = _kernel(born)
     pairs = setup.sequences * setup.knobs.max_length**2
-    operations = kernel.share * 4 * pairs * _width(setup) * setup.model.layers
+    operations = kernel.share * 4 * pairs * _width(setup) * layers
     return Attention(kernel, operations, _again(born))
 
 

@@ -42,14 +42,14 @@ class Work:
     # that the optimizer's step moves besides states
 
 
-def work_of(recording: Recording, setup: Setup) -> Work:
-    """`recording`: of one rank, without its engine."""
+def work_of(recording: Recording, setup: Setup, layers: int) -> Work:
+    """`recording`: of one rank, without its engine; `layers`: that it has."""
     parts, weights = born(recording), weights_of(recording, setup)
-    first = micro_batch(parts["0"], weights, setup)
+    first = micro_batch(parts["0"], weights, setup, layers)
     stepped = parts.get(OPTIMIZER)
     return Work(
         first=first,
-        later=micro_batch(parts["1"], weights, setup) if "1" in parts else first,
+        later=micro_batch(parts["1"], weights, setup, layers) if "1" in parts else first,
         trained=recording.trainable_parameters,
         weights_bytes=_weights_bytes(recording),
         adapters=sum(weight.count for weight in weights.values() if weight.is_adapter),

@@ -53,9 +53,9 @@ class MicroBatch:
         return self.kernels + self.waiting
 
 
-def micro_batch(born: Born, weights: dict[str, Weight], setup: Setup) -> MicroBatch:
+def micro_batch(born: Born, weights: dict[str, Weight], setup: Setup, layers: int) -> MicroBatch:
     products = list(products_of(born, weights, setup))
-    attentions = list(attentions_of(born, setup))
+    attentions = list(attentions_of(born, setup, layers))
     attending = [attention.seconds(setup.half) for attention in attentions]
     moved, moved_again = moved_bytes(born)
     rate = moving(setup.rates)
