@@ -1,4 +1,4 @@
-"""The verbs, composed by plain arguments: `estimate`, `train`, `read_receipt`, `generate`."""
+"""The verbs, composed by plain arguments: `estimate`, `train`, `read_receipt`, `generate`, `prices`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import assert_never
 
+from finefit.catalog.prices import counts, offers, overview
 from finefit.catalog.rates import rates_of
 from finefit.errors import BadInput, Problem
 from finefit.estimate.generation import ledger_of_answer
@@ -27,6 +29,7 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.observer import Observer
+from finefit.nouns.offer import Listing
 from finefit.nouns.pace import Pace
 from finefit.nouns.plan import Plan
 from finefit.nouns.receipt import Receipt
@@ -44,9 +47,11 @@ from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.generation import parts_to_write
 from finefit.search.packed import beside_packed, to_run
 from finefit.search.preferences import refuse_unproven, supposed_of
+from finefit.world import prices as price_lists
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model, with_tokenizer
+from finefit.world.refresh import refreshed
 
 REFERENCE_GPU = "A100-80GB"
 """Where an estimate names no GPU and none is here."""
@@ -269,6 +274,23 @@ def generate(target: str, prompts: Sequence[str], max_new_tokens: int, base: boo
     }
     texts: list[str] = worker.ask("generate", orders | asked)["texts"]
     return texts
+
+
+def prices(gpu: str = "", refresh: bool = False) -> Listing:
+    """What machines with these GPUs cost by the hour, like `8xH100-80GB`; or each card's cheapest offers."""
+    machine = machine_named(gpu) if gpu else None
+    if machine is not None and machine.gpu is None:
+        raise BadInput(Problem("no GPU is here" if gpu == "auto" else "the processor has no price", hint="name a GPU"))
+    notes: tuple[str, ...] = ()
+    if refresh:
+        new = refreshed(date.today())
+        price_lists.keep(new)
+        notes = (f"{len(new)} prices of today are kept in {price_lists.kept_at()}",)
+    known = price_lists.prices()
+    if machine is None or machine.gpu is None:
+        return Listing("", overview(known), notes=notes)
+    card = machine.gpu.name
+    return Listing(machine.name, offers(card, machine.count, known), counts(card, known), notes)
 
 
 def method_of(job: Job) -> Method:
