@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import MAX_LENGTH, Text, option, with_recipe
+from .options import DOES_NOT_FIT, MAX_LENGTH, Text, job_keys, listed, option, with_recipe
 from .words import split
 
 if TYPE_CHECKING:
     from finefit.nouns.job import Job
     from finefit.nouns.knobs import Knobs
-
-DOES_NOT_FIT = 3
-SAID_OFF = ("expandable_segments", "vit_gradient_checkpointing")
 
 
 @with_recipe
@@ -32,14 +29,13 @@ def command(
 ) -> None:
     """The memory of one recipe, by phase and line."""
     from finefit import api
-    from finefit.nouns.job import Job
     from finefit.search.preferences import task_of
     from finefit.show import json, live, terminal
     from finefit.world.jobs import job_of_options
 
     given = split(words, "MODEL")
-    keys = {field.name for field in fields(Job)} & ctx.params.keys()
-    options = given.options | _listed(ctx, keys)
+    keys = job_keys(ctx)
+    options = given.options | listed(ctx)
     gpu_name = options.get("gpu", "auto")
     job, notes = job_of_options(options | {"gpu": _known_gpu(gpu_name, api.REFERENCE_GPU)}, keys)
     with live.working() as say:
@@ -74,21 +70,6 @@ def command(
         terminal.show_estimate(estimate)
     if estimate.verdict == "no":
         raise typer.Exit(DOES_NOT_FIT)
-
-
-def _listed(ctx: typer.Context, keys: set[str]) -> dict[str, str]:
-    """The options that Typer lists and the user gave, as words."""
-    given = {key: value for key, value in ctx.params.items() if key in keys and _is_given(key, value)}
-    return {key.replace("_", "-"): _word(value) for key, value in given.items()}
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _is_given(key: str, value: object) -> bool:
-    """A switch that is not there is off; of some, it may be said."""
-    return value is not None and (value is not False or key in SAID_OFF)
 
 
 def _known_gpu(name: str, reference: str) -> str:

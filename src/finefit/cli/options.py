@@ -9,6 +9,9 @@ from typing import Annotated, Any
 import typer
 
 MAX_LENGTH = 2048
+DOES_NOT_FIT = 3
+"""The exit code."""
+SAID_OFF = ("expandable_segments", "vit_gradient_checkpointing")
 Text = str | None
 
 
@@ -130,3 +133,28 @@ def with_recipe(command: Callable[..., None]) -> Callable[..., None]:
     command.__annotations__ |= {name: annotation for name, (annotation, _) in RECIPE.items()}
     command.__annotations__.pop("recipe", None)
     return command
+
+
+def job_keys(ctx: typer.Context) -> set[str]:
+    """A job's keys that a command lists."""
+    from dataclasses import fields
+
+    from finefit.nouns.job import Job
+
+    return {field.name for field in fields(Job)} & ctx.params.keys()
+
+
+def listed(ctx: typer.Context) -> dict[str, str]:
+    """The options that Typer lists and the user gave, as words."""
+    keys = job_keys(ctx)
+    given = {key: value for key, value in ctx.params.items() if key in keys and _is_given(key, value)}
+    return {key.replace("_", "-"): _word(value) for key, value in given.items()}
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_given(key: str, value: object) -> bool:
+    """A switch that is not there is off; of some, it may be said."""
+    return value is not None and (value is not False or key in SAID_OFF)

@@ -44,9 +44,9 @@ class Weighed:
     """A candidate, and the most that its device may show."""
 
     candidate: Candidate
-    device_bytes: int
-    # likely
     high_bytes: int
+    is_checked: bool
+    # with the allocator; else as those that were checked let expect
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Planned:
     machine: Machine
     choice: Estimate | None
     # None: nothing fits
+    nearest: Estimate | None
+    # what lacks least, where nothing fits
     alternatives: tuple[Weighed, ...]
     # that fit too, the fastest first
     passed_over: tuple[PassedOver, ...]

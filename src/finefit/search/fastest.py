@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 
 from finefit.nouns.planned import Candidate, Family, Weighed
 
-USUAL_RATIO = 1.08
-"""Of the most that a device may show over what is allocated, before any was checked."""
-
 NEVER = (math.inf, 0, "")
+USUAL_RATIO = 1.09
+"""Of the most that may be reserved over what is allocated, before any was checked."""
 
-Check = Callable[[Candidate], Weighed]
-"""With the allocator."""
+Check = Callable[[Candidate], int]
+"""With the allocator: the most that the device may show."""
 
 
 @dataclass
@@ -27,29 +26,37 @@ class Search:
     """One GPU's limit, and what was checked so far."""
 
     limit_bytes: int
+    beside_bytes: int
+    # the most that is taken beside torch's allocator
     check: Check
-    known: dict[Candidate, Weighed] = field(default_factory=dict)
+    known: dict[Candidate, int] = field(default_factory=dict)
 
     def fits(self, candidate: Candidate) -> bool:
-        if candidate.peak_bytes >= self.limit_bytes:
+        if self.is_hopeless(candidate):
             return False
         if candidate not in self.known:
             self.known[candidate] = self.check(candidate)
-        return self.known[candidate].high_bytes <= self.limit_bytes
+        return self.known[candidate] <= self.limit_bytes
+
+    def is_hopeless(self, candidate: Candidate) -> bool:
+        """What is allocated is too much already."""
+        return candidate.peak_bytes + self.beside_bytes > self.limit_bytes
 
     def seems_to_fit(self, candidate: Candidate) -> bool:
+        return self.weighed(candidate).high_bytes <= self.limit_bytes
+
+    def weighed(self, candidate: Candidate) -> Weighed:
         """As far as those that were checked tell."""
         if candidate in self.known:
-            return self.fits(candidate)
-        return candidate.peak_bytes * self._ratio(candidate) <= self.limit_bytes
+            return Weighed(candidate, self.known[candidate], is_checked=True)
+        high = candidate.peak_bytes * self._ratio(candidate) + self.beside_bytes
+        return Weighed(candidate, int(high), is_checked=False)
 
     def fastest(self, family: Sequence[Candidate], than: Candidate | None) -> Candidate | None:
         """Of a family, the fastest that fits and is faster than another; its members are in order of speed, the slowest
         first."""
         members = [one for one in family if than is None or order(one) < order(than)]
-        if not members or not self.fits(members[0]):
-            return None
-        low, high = 0, len(members)
+        low, high = -1, len(members)
         guess = sum(1 for one in members if self.seems_to_fit(one)) - 1
         while high - low > 1:
             middle = guess if low < guess < high else (low + high) // 2
@@ -57,17 +64,20 @@ class Search:
                 low, guess = middle, middle + 1
             else:
                 high, guess = middle, middle - 1
-        return members[low]
+        return None if low < 0 else members[low]
 
     def promise(self, members: Sequence[Candidate]) -> tuple[float, int, str]:
         return min((order(one) for one in members if self.seems_to_fit(one)), default=NEVER)
 
     def _ratio(self, candidate: Candidate) -> float:
-        alike = [one for one in self.known.values() if one.candidate.engine == candidate.engine]
+        """Of the most that may be reserved over what is allocated: of the nearest that was checked."""
+        alike = [one for one in self.known if one.engine == candidate.engine and one.method == candidate.method]
         if not alike:
             return USUAL_RATIO
-        nearest = min(alike, key=lambda one: abs(one.candidate.peak_bytes - candidate.peak_bytes))
-        return nearest.high_bytes / nearest.candidate.peak_bytes
+        nearest = min(
+            alike, key=lambda one: (one.family != candidate.family, abs(one.peak_bytes - candidate.peak_bytes))
+        )
+        return (self.known[nearest] - self.beside_bytes) / nearest.peak_bytes
 
 
 def order(candidate: Candidate) -> tuple[float, int, str]:
