@@ -148,6 +148,16 @@ def test_every_published_row_of_several_gpus_is_told() -> None:
     assert all(row["why_not"] for row in rows() if row["expressible"] != "yes")
 
 
+def test_every_published_speed_is_told() -> None:
+    """docs/accuracy.md names each row: with its result where tokens per second are stated and can be computed."""
+    from published_kit.speed_rows import expressible, rows
+    from published_kit.speeds import read
+
+    page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    assert read().keys() == {row.id for row in expressible() if row.tokens_per_second is not None}
+    assert all(row.id in page for row in rows())
+
+
 def shipped_files() -> list[Path]:
     """What git has; where this is no checkout, every file that nothing here has made."""
     if (ROOT / ".git").exists():

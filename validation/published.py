@@ -67,7 +67,15 @@ def main() -> None:
     from published_kit import several
 
     several.compute(method_of, fresh="--fresh" in sys.argv)
-    PAGE.write_text(page(rows, results, stack), encoding="utf-8")
+    write_page()
+
+
+def write_page() -> None:
+    """Of what is stored."""
+    rows = list(csv.DictReader(ROWS.open(encoding="utf-8")))
+    stored = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results = {name: Result(**result) for name, result in stored["rows"].items()}
+    PAGE.write_text(page(rows, results, stored["stack"]), encoding="utf-8")
 
 
 def computed(row: dict[str, str]) -> tuple[Result, dict[str, str]]:
@@ -111,6 +119,7 @@ def held(row: dict[str, str]) -> Literal["no", "step", "next"]:
 def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str, str]) -> str:
     sys.path.insert(0, str(Path(__file__).parent))  # also where this file is not the script that runs
     from kit.report import headline, section
+    from published_kit import speeds
     from published_kit.report import section as section_of_several
     from ranks_kit.report import section as section_of_ranks
 
@@ -162,6 +171,7 @@ def page(rows: list[dict[str, str]], results: dict[str, Result], stack: dict[str
             *section(),
             "",
             *section_of_several(),
+            *speeds.section(),
             "",
             *section_of_ranks(),
             "",

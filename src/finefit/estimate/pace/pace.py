@@ -17,7 +17,7 @@ from .moved import moved_bytes
 from .products import weights_of
 from .seconds import MATMUL, MEMORY, MicroBatch, micro_batch, moving
 from .setup import FLOAT32, Setup
-from .spread import Spread, spread_of
+from .spread import spread_of
 
 CLIPPED = 3
 """Gradients are read for their norm, then read and written."""
@@ -123,9 +123,9 @@ def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
     step = _Step(work, setup, engine, setup.model.layers)
     shares = tuple(_shares(step))
     seconds = sum(share.seconds for share in shares)
-    spread: Spread = spread_of(setup, engine)
+    spread = spread_of(work.later.busy, engine)
     tokens = setup.tokens * step.micro_batches * step.ranks
-    return Pace(shares, seconds / (1 + spread.faster), seconds * (1 + spread.slower), tokens)
+    return Pace(shares, seconds * (1 - spread.faster), seconds * (1 + spread.slower), tokens)
 
 
 def _shares(step: _Step) -> Iterator[Share]:

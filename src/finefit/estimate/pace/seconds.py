@@ -44,6 +44,11 @@ class MicroBatch:
         return self.products + self.attention + self.moving + self.again
 
     @property
+    def busy(self) -> float:
+        """How much longer the kernels take than their start."""
+        return self.kernels / self.launch if self.launch else 1.0
+
+    @property
     def waiting(self) -> float:
         """For the processor."""
         return max(0.0, self.launch - self.kernels)
@@ -56,7 +61,7 @@ class MicroBatch:
 def micro_batch(born: Born, weights: dict[str, Weight], setup: Setup, layers: int) -> MicroBatch:
     products = list(products_of(born, weights, setup))
     attentions = list(attentions_of(born, setup, layers))
-    attending = [attention.seconds(setup.half) for attention in attentions]
+    attending = [attention.seconds(setup.attending) for attention in attentions]
     moved, moved_again = moved_bytes(born)
     rate = moving(setup.rates)
     once = [product for product in products if not product.is_again]

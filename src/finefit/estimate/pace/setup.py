@@ -108,6 +108,12 @@ class Setup:
         return self.method.bits / 8 if isinstance(self.method, QLoRA) else self.weight_bytes
 
     @property
+    def attending(self) -> float:
+        """Operations per second of attention: without autocast it has the type of what is between layers, which are in
+        float32 beside prepared quantised weights."""
+        return self.half if self.is_autocast or self.weight_bytes == HALF else self.rates.float32
+
+    @property
     def half(self) -> float:
         """Operations per second of products in half precision: a card without bfloat16 reckons it in float32."""
         is_bfloat16 = "bf16" in self.knobs.mixed_precision or (not self.is_autocast and self.knobs.dtype == "bfloat16")
