@@ -43,10 +43,10 @@ SHAPES: tuple[Checkpointing, ...] = ("all", 0, 12)
 """Layers checkpointed: all, none, the first ones: some of each kind, also where the sixth is of another."""
 
 
-def recipes(name: str, method: Method, *, is_divided: bool = False) -> Iterator[Recipe]:
+def recipes(name: str, method: Method, *, is_divided: bool = False, gpu: str = GPU) -> Iterator[Recipe]:
     """What a user gets who pins nothing else, and says how large images are where the model sees; `is_divided`: as
     DeepSpeed and FSDP2 compute it on each rank."""
-    model, machine = find_model(name), machine_named(GPU)
+    model, machine = find_model(name), machine_named(gpu)
     images = IMAGE if "vision_config" in model.config else None
     for checkpointing in SHAPES:
         job = Job(model=name, data="", max_length=1024, gradient_checkpointing=checkpointing or "none")
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help="all of atlas.csv where none is named")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--divided", action="store_true", help="for engines that divide the model, too")
+    parser.add_argument("--gpu", default=GPU, help="of another kind: T4 stands for those without flash attention")
     parser.add_argument("--again", action="store_true", help="build what is there already, too")
     arguments = parser.parse_args()
     names = arguments.models or [row["model"] for row in csv.DictReader(LIST.read_text().splitlines())]
@@ -71,7 +72,8 @@ def main() -> None:
     for name in names:
         for method in arguments.methods.split(","):
             for is_divided in (False, True) if arguments.divided else (False,):
-                _build(name, list(recipes(name, METHODS[method], is_divided=is_divided)), arguments.again)
+                wanted = recipes(name, METHODS[method], is_divided=is_divided, gpu=arguments.gpu)
+                _build(name, list(wanted), arguments.again)
 
 
 def _build(name: str, wanted: list[Recipe], again: bool) -> None:
