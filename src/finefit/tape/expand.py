@@ -44,6 +44,21 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A recording of a few layers, taken apart once for every number of layers that it is stretched to."""
+
+    recording: Recording
+
+    @cached_property
+    def names(self) -> list[Name]:
+        return _names(self.recording)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        return _runs(self.recording)
+
+
+@dataclass(frozen=True)
 class Stretch:
     """The layers of a recording, and those of the whole model."""
 
@@ -87,7 +102,7 @@ def expand(recordings: Sequence[Recording], recorded: Sequence[Layers], whole: L
     """The recording of a whole model from that of a few of its layers, and those of one more of each unit; None where
     it has no such form. `recorded`: the layers of each."""
     proof = proof_of(recordings, recorded)
-    return None if proof is None else stretch(proof.few, recorded[0], proof.growths, whole)
+    return None if proof is None else stretch(Cut(proof.few), recorded[0], proof.growths, whole)
 
 
 def proof_of(recordings: Sequence[Recording], recorded: Sequence[Layers]) -> Proof | None:
@@ -112,10 +127,10 @@ def _growths(recordings: Sequence[Recording], recorded: Sequence[Layers]) -> tup
     return proven if len(proven) == len(growths) else None
 
 
-def stretch(few: Recording, layers: Layers, growths: Sequence[Growth], whole: Layers) -> Recording | None:
+def stretch(few: Cut, layers: Layers, growths: Sequence[Growth], whole: Layers) -> Recording | None:
     """A recording whose growths are known, as the whole model; None where it has layers that these do not show."""
     if whole == layers:
-        return without_turns(few)
+        return without_turns(few.recording)
     count = times(layers, whole, [growth.unit for growth in growths])
     expanded = None if count is None else _expanded(few, Stretch(layers, whole))
     return None if expanded is None or count is None else without_turns(_grown(expanded, growths, count))
@@ -123,7 +138,7 @@ def stretch(few: Recording, layers: Layers, growths: Sequence[Growth], whole: La
 
 def _growth(few: Recording, more: Recording, stretch: Stretch) -> Growth | None:
     """None where more differs than the sizes of storages of no layer."""
-    expected = _expanded(few, stretch)
+    expected = _expanded(Cut(few), stretch)
     if expected is None or _events(expected) != _events(more):
         return None
     before, after = storages_and_events(expected)[0], storages_and_events(more)[0]
@@ -234,13 +249,13 @@ def _place(name: Name) -> tuple[int, int]:
 # Expanding
 
 
-def _expanded(recording: Recording, stretch: Stretch) -> Recording | None:
+def _expanded(few: Cut, stretch: Stretch) -> Recording | None:
     """As it is with more layers, all sizes as recorded."""
-    assert recording.blocks == len(stretch.few)
+    assert few.recording.blocks == len(stretch.few)
     if stretch.sources is None:
         return None
-    runs = _with_layers(_runs(recording), stretch)
-    return None if runs is None else _written(recording, runs, stretch.sources)
+    runs = _with_layers(few.runs, stretch)
+    return None if runs is None else _written(few, runs, stretch.sources)
 
 
 def _with_layers(runs: list[Run], stretch: Stretch) -> list[Run] | None:
@@ -303,9 +318,9 @@ def _moved(run: Run, place: int) -> Run:
 # Writing
 
 
-def _written(recording: Recording, runs: Sequence[Run], source_of: Sequence[int]) -> Recording | None:
+def _written(few: Cut, runs: Sequence[Run], source_of: Sequence[int]) -> Recording | None:
     """The runs as a recording; None where a storage would die that is not alive."""
-    originals = {name: number for number, name in enumerate(_names(recording))}
+    recording, originals = few.recording, {name: number for number, name in enumerate(few.names)}
     alive: dict[Name, int] = {}
     originals_of: list[int] = []
     block_of: list[int | None] = []

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from finefit.nouns.recording import Recording
 
-from .expand import Growth, Name, proof_of, storages_and_events, stretch
+from .expand import Cut, Growth, Name, proof_of, storages_and_events, stretch
 from .layers import Layers, times
 from .peaks import Kind, without_layer
 from .sizes import Formulas, Point, formulas_of, rulers_at, value_at
@@ -89,8 +89,13 @@ class History:
     def _growing(self) -> dict[Name, tuple[int, int]]:
         """The number, from 0, and the row of each storage that is larger with more layers."""
         growing = {name for growth in self.growths for name in growth.nbytes}
-        names = storages_and_events(self.few)[0] if growing else {}
+        names = self._numbered.names if growing else []
         return {name: (number, self.row_of[number]) for number, name in enumerate(names) if name in growing}
+
+    @cached_property
+    def _numbered(self) -> Cut:
+        """In the place of its bytes, each storage has its own number."""
+        return Cut(replace(self.few, nbytes=tuple(range(len(self.row_of)))))
 
     def growths_at(self, numbers: Sequence[int]) -> tuple[Growth, ...]:
         """Where rows and counts have these numbers: what grows has one ruler, so its growth is as much larger as itself
@@ -161,9 +166,8 @@ class History:
         """All layers, for sizes of any point: in the place of its bytes, each storage has the number of the recorded
         one that it is like."""
         if layers not in self._layouts:
-            numbered = replace(self.few, nbytes=tuple(range(len(self.row_of))))
             nothing = [Growth(growth.unit, {}, 0, 0) for growth in self.growths]
-            self._layouts[layers] = stretch(numbered, self.layers, nothing, layers)
+            self._layouts[layers] = stretch(self._numbered, self.layers, nothing, layers)
         return self._layouts[layers]
 
     @cached_property
