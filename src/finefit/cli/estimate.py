@@ -36,7 +36,9 @@ def command(
         Text, _option("sft|dpo|generate", "What is trained for; or that answers are written. [sft]")
     ] = None,
     method: Annotated[Text, _option("full|lora|qlora4|qlora8", "What is trained, beside what. [lora]")] = None,
-    data: Annotated[Text, _option("FILE", "Rows to train on: they decide how long sequences are.")] = None,
+    data: Annotated[
+        Text, _option("FILE", "Rows to train on: they decide how long sequences are, and what they show.")
+    ] = None,
     max_length: Annotated[
         Text,
         _option("N", f"Tokens of the longest sequence (generate: prompt); no row of --data has more. [{MAX_LENGTH}]"),
