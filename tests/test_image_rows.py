@@ -74,6 +74,17 @@ def test_bad_rows_are_named_before_anything_is_rehearsed(tmp_path: Path, capsys:
     assert f"{data}:2: 0 images beside the messages, and 1 place for one in them" in said
 
 
+def test_an_image_that_the_processor_refuses_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the line of its row, or by the option that gives its size."""
+    seeing = str(model(tmp_path / "model", qwen2_vl()))
+    data = write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 2000, 10)), row("a", picture(tmp_path, 2001, 10)))
+    assert run(["estimate", seeing, "--data", data]) == 2
+    assert f"{data}:2: an image is 2001 × 10: one side is more than 200 times" in (said := capsys.readouterr().err)
+    assert f"{data}:1" not in said
+    assert run(["estimate", seeing, "--image-size", "10x2001"]) == 2
+    assert "image_size: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("config", "why"),
     [

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from finefit.nouns.images import Entry, Images, Shown
+from finefit.nouns.images import Entry, Images, Shown, Size
 
 Config = Mapping[str, Any]
 
@@ -25,7 +25,17 @@ def shown(config: Config, images: Images) -> Shown | None:
     return None if processor is None else processor(config, images)
 
 
+def refused(config: Config, size: Size) -> str:
+    """Why a model's processor takes no image of this size; empty where it takes it."""
+    if config.get("model_type") in PIXELS and max(size) > NARROWEST * min(size):
+        return f"one side is more than {NARROWEST} times the other, which its processor refuses"
+    return ""
+
+
 # Qwen2-VL, Qwen2.5-VL, Qwen3-VL
+
+NARROWEST = 200
+"""Times that a side may be as long as the other. Source: image_processing_qwen2_vl.py, `smart_resize`."""
 
 PIXELS = {
     "qwen2_vl": (56 * 56, 28 * 28 * 16384),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finefit.catalog.images import PROCESSORS, shown
+from finefit.catalog.images import PROCESSORS, refused, shown
 from finefit.errors import BadInput, Problem
 from finefit.nouns.images import Entry, Images, Shown, Size
 from finefit.nouns.model import Model
@@ -16,6 +16,11 @@ def images_of(model: Model, images: Images, length: int) -> Shown:
     known = shown(model.config, images)
     if known is None:
         raise BadInput(Problem(f"{model.id} cannot be shown images", where="image_size", why=_why_blind(model)))
+    why = refused(model.config, (images.width, images.height))
+    if why:
+        raise BadInput(
+            Problem(f"{model.id} cannot be shown {images.width}x{images.height}", where="image_size", why=why)
+        )
     if length < known.least_length:
         each = f"{images.count} of {images.width}x{images.height}"
         raise BadInput(

@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finefit.catalog.images import refused
+from finefit.errors import BadInput, Problem
 from finefit.estimate.rehearsed import whole_recording
 from finefit.lower.images import words_of_sizes
 from finefit.nouns.images import Showing, Size
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
-from finefit.world.rows import Rows
+from finefit.world.rows import SHOWN, Rows
 
 from .find import rehearse, rehearse_every_layer
 from .recipe import Recipe
@@ -38,7 +40,9 @@ class Seen:
 
 
 def rehearse_images(rows: Rows, path: str, recipe: Recipe, asked: dict[str, Any], say: Callable[[str], None]) -> Seen:
-    """`asked`: of a rehearsal of the rows, as if they showed nothing."""
+    """`asked`: of a rehearsal of the rows, as if they showed nothing. Raises `BadInput` with the lines whose images the
+    model's processor refuses."""
+    _refuse(rows, path, recipe)
     orders = _with_images(asked, rows, recipe)
     recording, answer, notes = rehearse(orders, recipe.layers, say)
     others = [whole_recording(told, recipe.layers) for told in answer["others"]]
@@ -60,6 +64,17 @@ def rehearse_images(rows: Rows, path: str, recipe: Recipe, asked: dict[str, Any]
         stack=answer["stack"],
         notes=(*notes, _note(showing, path)),
     )
+
+
+def _refuse(rows: Rows, path: str, recipe: Recipe) -> None:
+    problems = [
+        Problem(f"an image is {size[0]} × {size[1]}: {why}", where=f"{path}:{line}")
+        for line, sizes in zip(rows.lines, rows.shown, strict=True)
+        for size in sizes
+        if (why := refused(recipe.model.config, size))
+    ]
+    if problems:
+        raise BadInput(*problems[:SHOWN], Problem(f"{len(problems)} images are refused", where=path))
 
 
 def _with_images(asked: dict[str, Any], rows: Rows, recipe: Recipe) -> dict[str, Any]:
