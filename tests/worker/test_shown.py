@@ -23,7 +23,7 @@ from finefit.rehearsal.own_images import _with_images
 from finefit.rehearsal.recipe import Recipe
 from finefit.tape.peaks import phase_peaks
 from finefit.worker import rehearse
-from finefit.worker.images import collator_of
+from finefit.worker.images import ImageCollator, collator_of
 from finefit.world.gpus import machine_named
 from finefit.world.lengths import approximate_lengths
 from finefit.world.rows import check_rows
@@ -127,13 +127,38 @@ def rows_with_pictures(path: Path) -> list[dict[str, Any]]:
 
 
 def test_the_facts_are_those_of_the_rows(tmp_path: Path, data: str) -> None:
-    """With the tokens that images become: as many as the rows have that are rehearsed."""
+    """With the tokens that images become: as many as the rows have that are rehearsed, of every one of them."""
     config, _ = model_folder(tmp_path, "qwen2_vl")
     _, known = rehearsed(told(data, config, tmp_path))
-    longest = known.fullest[0]["input_ids"]
+    batches = [known.fullest, *known.others]
+    lengths = {
+        number: len(row["input_ids"])
+        for told_of, rows in zip(known.facts["batches"], batches, strict=True)
+        for number, row in zip(told_of["rows"], rows, strict=True)
+    }
+    assert lengths.keys() == {0, 2, 3}
+    assert [each["length"] for each in known.facts["batches"]] == [lengths[0], lengths[2]]
+    assert known.facts["longest_tokens"] == lengths[0]
+    assert known.facts["shortest_tokens"] < min(lengths.values())
     assert known.facts["rows"] == 4
-    assert known.facts["longest_tokens"] == len(longest) == known.facts["batches"][0]["length"]
-    assert known.facts["trained_tokens"] < known.facts["total_tokens"]
+    assert known.facts["trained_tokens"] < known.facts["total_tokens"] < 4 * lengths[0]
+
+
+def test_every_micro_batch_is_of_the_same_rows(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are not shuffled: a batch shows the same images in each step that is rehearsed."""
+    met = []
+    whole = ImageCollator.__call__
+
+    def heard(self: ImageCollator, rows: Any) -> Any:
+        met.append([tuple(row["shows"]) for row in rows])
+        return whole(self, rows)
+
+    monkeypatch.setattr(ImageCollator, "__call__", heard)
+    order = told(data, FAMILIES["qwen2_vl"][0](), trainer={"per_device_train_batch_size": 4})
+    rehearsed(order)
+    assert len(met) >= 4
+    assert all(batch == met[0] for batch in met)
+    assert len(set(met[0])) == 4
 
 
 def test_a_template_without_a_place_for_images_is_named(tmp_path: Path, data: str) -> None:

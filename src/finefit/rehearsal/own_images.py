@@ -105,8 +105,8 @@ def _showing(rows: Rows, batch: Sequence[int], rehearsed: int, more: int) -> Sho
 def _note(showing: Showing, path: str) -> str:
     where = ", ".join(f"{path}:{line}" for line in showing.peak_lines)
     tried = (
-        f"of all micro-batches that rows may make, {showing.rehearsed} were rehearsed that no other exceeds in length, "
-        f"patches, their squares and padding"
+        "of the micro-batches that rows may make, those were rehearsed that no other exceeds in length, patches, their "
+        f"squares and padding: {showing.rehearsed}"
     )
-    more = f"; {showing.more} between these were not" if showing.more else ""
-    return f"the peak is that of {where}: {tried}{more}"
+    more = f", of {showing.rehearsed + showing.more}, spread evenly" if showing.more else ""
+    return f"the peak is that of {where}; {tried}{more}"
