@@ -17,11 +17,10 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from published_kit.recipes import knobs_of
+from published_kit.recipes import knobs_of, method_of
 
 from finefit import api
 from finefit.nouns.loop import Loop
-from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.units import GIB
 
 HERE = Path(__file__).parent / "published"
@@ -97,17 +96,6 @@ def computed(row: dict[str, str]) -> tuple[Result, dict[str, str]]:
         seconds=estimate.seconds,
     )
     return result, dict(estimate.stack)
-
-
-def method_of(row: dict[str, str]) -> Method:
-    if row["method"] == "full":
-        return Full()
-    targets = tuple(row["lora_target_modules"].split())
-    adapter = int(float(row["lora_r"])), int(float(row["lora_alpha"])), float(row["lora_dropout"] or 0), targets
-    if row["method"] == "lora":
-        return LoRA(*adapter)
-    double = row["double_quant"] == "true"
-    return QLoRA(4, *adapter, quant_type=row["quant_type"], double_quant=double)  # type: ignore[arg-type]
 
 
 def held(row: dict[str, str]) -> Literal["no", "step", "next"]:

@@ -48,10 +48,10 @@ def test_help_lists_every_command(cli: Cli, words: tuple[str, ...]) -> None:
     """No words are a question too."""
     said = cli(*words)
     assert said.code == 0
-    assert all(name in said.out for name in ("estimate", "train", "receipt", "generate"))
+    assert all(name in said.out for name in ("estimate", "train", "receipt", "generate", "prices"))
 
 
-@pytest.mark.parametrize("command", ["estimate", "train", "receipt", "generate"])
+@pytest.mark.parametrize("command", ["estimate", "train", "receipt", "generate", "prices"])
 def test_every_command_has_help_and_json(cli: Cli, command: str) -> None:
     """`--json` is on every command."""
     said = cli(command, "--help")

@@ -71,11 +71,12 @@ class Row:
 
 @cache
 def rows() -> tuple[Row, ...]:
-    return tuple(_row(cells) for cells in _cells())
+    return tuple(_row(cells) for cells in facts())
 
 
 @cache
-def _cells() -> tuple[dict[str, str], ...]:
+def facts() -> tuple[dict[str, str], ...]:
+    """The rows as they are written; not of CUDA cards alone."""
     text = (files("finefit.catalog") / "gpus.csv").read_text(encoding="utf-8")
     return tuple(csv.DictReader(text.splitlines()))
 
@@ -104,10 +105,15 @@ def _totals(cells: dict[str, str]) -> tuple[int, int]:
 
 def _drivers_share(shown: int) -> int:
     """At most, as far as cards go of which both totals are known: no larger a part, and no more bytes."""
-    known = [cells for cells in _cells() if cells["compute_capability"] and cells["torch_total_gib"]]
+    known = [cells for cells in facts() if cells["compute_capability"] and cells["torch_total_gib"]]
     both = [_totals(cells) for cells in known]
     part = max(1 - torch_total / smi for smi, torch_total in both)
     return int(min(part * shown, max(smi - torch_total for smi, torch_total in both)))
+
+
+def cells_of(name: str) -> dict[str, str]:
+    """The row of a card, by its own name."""
+    return next(cells for cells in facts() if cells["name"] == name)
 
 
 def gpu_named(name: str) -> Gpu:

@@ -32,6 +32,15 @@ def refused(config: Config, size: Size) -> str:
     return ""
 
 
+def patches_of(config: Config, known: Shown) -> int:
+    """That a tower reads of one row."""
+    shape = known.entries["pixel_values"].shape
+    if "image_grid_thw" in known.entries:
+        return shape[0]
+    side = int(config["vision_config"]["patch_size"])
+    return math.prod(shape[:-3]) * (shape[-2] // side) * (shape[-1] // side)
+
+
 # Qwen2-VL, Qwen2.5-VL, Qwen3-VL
 
 NARROWEST = 200

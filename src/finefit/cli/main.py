@@ -15,14 +15,16 @@ import typer
 from finefit import __version__
 from finefit.errors import BadInput, FinefitError, nearest
 
-from . import estimate, generate, receipt, train
+from . import estimate, generate, plan, prices, receipt, train
 from .words import SETTINGS
 
 COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "estimate": (estimate.command, SETTINGS),
+    "plan": (plan.command, SETTINGS),
     "train": (train.command, SETTINGS),
     "receipt": (receipt.command, {}),
     "generate": (generate.command, {"token_normalize_func": SETTINGS["token_normalize_func"]}),
+    "prices": (prices.command, {}),
 }
 
 UsageError: Any = typer.BadParameter.__bases__[0]

@@ -26,7 +26,7 @@ from finefit.tape.peaks import alive_at, moments
 
 from .ledger import ledger_of
 from .load import WIDTH, Loading, loaded
-from .reserved import Served, beside_tensors, served_as
+from .reserved import Served, beside_tensors, served_as, with_smallest
 from .trust import method_reason
 from .why import CACHE, Shapes
 
@@ -73,7 +73,8 @@ def _served(recording: Recording, knobs: Knobs, gpu: Gpu, is_packed: bool) -> Se
     method = method_reason(typical, alone.peak_allocated_bytes, knobs)
     method = replace(method, basis="guessed", why=f"{method.why}; they trained, and none wrote")
     reserved = around(typical, (_before(typical, recording), _left_out(typical), method))
-    return served_as(reserved, beside_tensors(gpu, None), alone, history, settings, gpu, len(recording.nbytes))
+    served = served_as(reserved, beside_tensors(gpu, None), alone, len(recording.nbytes))
+    return with_smallest(served, alone, history, settings, gpu)
 
 
 def _before(typical: int, recording: Recording) -> Reason:

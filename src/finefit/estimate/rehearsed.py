@@ -9,7 +9,7 @@ from typing import Any
 from finefit.nouns.engine import DeepSpeed, Engine
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.ledger import Ledger
-from finefit.nouns.machine import Machine
+from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.model import Model
 from finefit.nouns.packed import packed_in
 from finefit.nouns.recording import Recording
@@ -23,7 +23,7 @@ from finefit.tape.steps import same_steps
 from .ledger import ledger_of
 from .lengths import Rows
 from .load import WIDTH, Loading
-from .reserved import serve
+from .reserved import Served, serve
 from .why import Shapes
 
 
@@ -54,6 +54,8 @@ def ledger_from(
     rows: Rows | None = None,
     engine: Engine | None = None,
     task: Training = ROWS,
+    *,
+    probes: bool = True,
 ) -> Ledger:
     """`shorter`: the same step with rows of half the length, where it is known; `rows`: those of the run itself."""
     text = model.config.get("text_config") or model.config
@@ -70,11 +72,26 @@ def ledger_from(
         has_tower="vision_config" in model.config,
         task=task,
     )
-    gpu = machine.gpu
+    if machine.gpu is None:
+        return ledger_of(recording, shapes, None)
+    served = served_on(machine.gpu, recording, model, knobs, shorter, rows, engine, task, probes=probes)
+    return ledger_of(recording, shapes, served)
+
+
+def served_on(
+    gpu: Gpu,
+    recording: Recording,
+    model: Model,
+    knobs: Knobs,
+    shorter: Recording | None = None,
+    rows: Rows | None = None,
+    engine: Engine | None = None,
+    task: Training = ROWS,
+    *,
+    probes: bool = True,
+) -> Served:
+    """What the allocator makes of it; as `ledger_from`, and as `serve` has `probes`."""
     flattens = isinstance(engine, DeepSpeed) and engine.stage in (1, 2)
     loading = Loading(is_packed=packed_in(model) is not None, is_emptied=flattens)
-    if gpu is None:
-        return ledger_of(recording, shapes, None)
     unlike = "" if task == ROWS else "they trained on rows, and none on preferences"
-    served = serve(recording, knobs, gpu, shorter, rows, loading=loading, engine=engine, unlike=unlike)
-    return ledger_of(recording, shapes, served)
+    return serve(recording, knobs, gpu, shorter, rows, loading=loading, engine=engine, unlike=unlike, probes=probes)

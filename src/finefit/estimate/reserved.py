@@ -64,9 +64,11 @@ def serve(
     loading: Loading = PLAIN,
     engine: Engine | None = None,
     unlike: str = "",
+    probes: bool = True,
 ) -> Served:
     """`rows`: of the run itself; `shorter`: else, the same step at shorter rows. The range then knows what rows of
-    changing length do. `unlike`: why published runs say less of this one."""
+    changing length do. `unlike`: why published runs say less of this one. `probes`: whether the least memory that
+    survives is asked for."""
     settings = Settings(expandable_segments=knobs.expandable_segments)
     history = loaded(recording, knobs.dtype, loading)
     alike = _replayed(history, settings)
@@ -81,21 +83,21 @@ def serve(
     method = replace(method, basis="guessed", why=f"{method.why}; {unlike}") if unlike else method
     streams = () if engine is None or isinstance(engine, DDP) else (_streams(typical),)
     reserved = around(typical, (lengths, method, *streams))
-    return served_as(reserved, beside_tensors(gpu, engine), alike, history, settings, gpu, len(recording.nbytes))
+    served = served_as(reserved, beside_tensors(gpu, engine), alike, len(recording.nbytes))
+    return with_smallest(served, alike, history, settings, gpu) if probes else served
 
 
-def served_as(
-    reserved: Range, context: Range, replayed: Reserved, history: History, settings: Settings, gpu: Gpu, storages: int
-) -> Served:
-    """`replayed`: what `history` took with these settings; `storages`: of the recording that it begins with."""
-    device = device_of(reserved, context)
-    has_room = device.high <= gpu.vram_bytes - gpu.unknown_bytes
-    return Served(
-        granted_bytes=replayed.granted_bytes[:storages],
-        reserved=reserved,
-        smallest_bytes=None if has_room else smallest(history, settings, replayed) + context.typical,
-        device=device,
-    )
+def served_as(reserved: Range, context: Range, replayed: Reserved, storages: int) -> Served:
+    """`replayed`: what was taken; `storages`: of the recording with which the replayed history begins."""
+    return Served(replayed.granted_bytes[:storages], reserved, None, device_of(reserved, context))
+
+
+def with_smallest(served: Served, replayed: Reserved, history: History, settings: Settings, gpu: Gpu) -> Served:
+    """And the least that survives, where the card has no room for the worst."""
+    if served.device.high <= gpu.vram_bytes - gpu.unknown_bytes:
+        return served
+    beside = served.device.typical - served.reserved.typical
+    return replace(served, smallest_bytes=smallest(history, settings, replayed) + beside)
 
 
 def beside_tensors(gpu: Gpu, engine: Engine | None) -> Range:

@@ -14,6 +14,7 @@ from .ledger import Ledger
 from .machine import Gpu, Machine
 from .method import Method
 from .model import Model
+from .pace import Pace
 from .plan import DataFacts
 from .task import SFT, Task
 
@@ -40,6 +41,8 @@ class Estimate:
     # None: one GPU, and none; the ledger is that of the rank that takes most
     host: Host | None = None
     # what it takes beside the GPUs
+    pace: Pace | None = None
+    # None: a processor, or rows of many lengths
     images: Images | None = None
     # of every row
     task: Task = field(default_factory=SFT)

@@ -7,8 +7,6 @@ it were not there.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
@@ -17,12 +15,11 @@ from pathlib import Path
 from finefit.catalog import libraries
 from finefit.tape.tape import Tape
 from finefit.tape.written import decode, encode
+from finefit.world import caches
 
 
 def folder() -> Path:
-    """`FINEFIT_CACHE`, or where caches are kept."""
-    home = os.environ.get("FINEFIT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "finefit")
-    return Path(home).expanduser() / "tapes"
+    return caches.home() / "tapes"
 
 
 def read(key: str) -> Tape | None:
@@ -34,13 +31,8 @@ def read(key: str) -> Tape | None:
 
 def write(key: str, tape: Tape) -> None:
     """A cache that cannot be written is no reason to stop."""
-    path = _path(key)
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(encode(tape))
-        Path(aside).replace(path)
+        caches.write(_path(key), encode(tape))
 
 
 def installed() -> dict[str, str]:

@@ -38,7 +38,7 @@ class Found:
 
 def find(recipe: Recipe, say: Callable[[str], None]) -> Found:
     found = _in_atlas(recipe) or _in_cache(recipe) or _rehearsed(recipe, say)
-    return replace(found, recording=_as_asked(found.recording, recipe))
+    return replace(found, recording=as_asked(found.recording, recipe))
 
 
 def at_half(recipe: Recipe, found: Found) -> Recording | None:
@@ -46,10 +46,10 @@ def at_half(recipe: Recipe, found: Found) -> Recording | None:
     point = replace(recipe.point, length=recipe.point.length // 2)
     has_room = point.length >= recipe.least_length
     half = found.tape.at(point, recipe.layers) if found.tape is not None and has_room else None
-    return None if half is None else _as_asked(half, recipe)
+    return None if half is None else as_asked(half, recipe)
 
 
-def _as_asked(recording: Recording, recipe: Recipe) -> Recording:
+def as_asked(recording: Recording, recipe: Recipe) -> Recording:
     """With as many micro-batches, on that card."""
     if recipe.accumulates_freely:
         recording = with_micro_batches(recording, recipe.knobs.gradient_accumulation_steps)

@@ -19,8 +19,8 @@ from finefit.nouns.receipt import PhaseGap, Receipt
 from finefit.nouns.task import Generate
 from finefit.nouns.task import name_of as name_of_task
 
-from . import generation, preferences
-from .words import NOT_MODELLED, gap_percent
+from . import generation, pace, preferences
+from .words import gap_percent, notes_of
 
 
 def write(data: Mapping[str, Any]) -> None:
@@ -64,7 +64,7 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
             ],
         },
         "host": _host(estimate.host),
-        "speed": {"tokens_per_second": None, "step_seconds": None, "low": None, "high": None},
+        "speed": pace.speed(estimate.pace),
         "verdict": estimate.verdict,
         "gpu": {"name": estimate.machine.name, "count": estimate.machine.count, "memory_bytes": _memory(estimate)},
         "data": None if estimate.data is None else vars(estimate.data),
@@ -72,7 +72,7 @@ def of_estimate(estimate: Estimate) -> dict[str, Any]:
         "stack": estimate.stack,
         "source": estimate.source,
         "seconds": estimate.seconds,
-        "notes": [*estimate.notes, *NOT_MODELLED],
+        "notes": notes_of(estimate),
     }
 
 

@@ -16,15 +16,15 @@ from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt
 from finefit.nouns.task import Generate
 from finefit.units import human_bytes, human_seconds
 
-from . import generation, preferences
+from . import generation, pace, preferences
 from .words import (
-    NOT_MODELLED,
     checkpointing_words,
     count_words,
     gap_percent,
     images_words,
     kernel_words,
     method_words,
+    notes_of,
     percent,
     range_words,
     showing_words,
@@ -64,6 +64,8 @@ def show_estimate(estimate: Estimate) -> None:
     console.print(_lines(ledger.lines))
     if ledger.device is not None:
         console.print(_reasons(ledger.device.reasons))
+    if estimate.pace is not None:
+        console.print(pace.table(estimate.pace))
     console.print(
         _facts(
             {
@@ -75,7 +77,7 @@ def show_estimate(estimate: Estimate) -> None:
             }
         )
     )
-    _notes(console, [*estimate.notes, *NOT_MODELLED])
+    _notes(console, notes_of(estimate))
 
 
 def _trained(estimate: Estimate) -> dict[str, str]:

@@ -13,7 +13,7 @@ from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap
 from finefit.units import human_bytes
 
-NOT_MODELLED = ("speed is not computed in this version",)
+UNTIMED = "how long it takes is not computed for this"
 
 
 def gap_percent(gap: PhaseGap) -> float | None:
@@ -113,3 +113,7 @@ def _drivers_words(gpu: Gpu) -> str:
 
 def range_words(known: Range) -> str:
     return f"{human_bytes(known.low)} to {human_bytes(known.high)}"
+
+
+def notes_of(estimate: Estimate) -> list[str]:
+    return [*estimate.notes, *(() if estimate.pace is not None else (UNTIMED,))]

@@ -34,12 +34,14 @@ def read_job(path: Path | str, overrides: Mapping[str, str] | None = None) -> Re
     return _job(both, [key for key in REQUIRED if key not in both.entries], str(path), {})
 
 
-def job_of_options(options: Mapping[str, str], keys: Collection[str]) -> ReadJob:
+def job_of_options(options: Mapping[str, str], keys: Collection[str], *, is_pinned: bool = True) -> ReadJob:
     """A job without model and data, from options that may be `keys` and their old spellings alone.
 
-    Its batch is one sequence, as far as the options leave that open.
+    `is_pinned`: its batch is one sequence, as far as the options leave that open.
     """
     given = spelled(from_options(options), keys)
+    if not is_pinned:
+        return _job(given, [], "", {})
     unsaid = [key for key in (MICRO, STEPS) if key not in given.entries]
     if GLOBAL in given.entries:
         unsaid = unsaid[:1] if len(unsaid) == 2 else []

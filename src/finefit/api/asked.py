@@ -1,0 +1,71 @@
+"""What a job's words are as nouns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from finefit.errors import BadInput, Problem
+from finefit.nouns.images import Images
+from finefit.nouns.job import Job
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.machine import Machine
+from finefit.nouns.method import Full, LoRA, Method, QLoRA
+from finefit.nouns.task import Generate
+from finefit.world.gpus import machine_named
+
+REFERENCE_GPU = "A100-80GB"
+"""Where an estimate names no GPU and none is here."""
+
+
+def method_of(job: Job) -> Method:
+    match job.method:
+        case "full":
+            return Full()
+        case "lora":
+            return LoRA(job.lora_r, job.lora_alpha, job.lora_dropout, job.lora_target_modules)
+        case "qlora4" | "qlora8":
+            return QLoRA(
+                bits=4 if job.method == "qlora4" else 8,
+                r=job.lora_r,
+                alpha=job.lora_alpha,
+                dropout=job.lora_dropout,
+                target_modules=job.lora_target_modules,
+                quant_type=job.bnb_4bit_quant_type,
+                double_quant=job.bnb_4bit_use_double_quant,
+            )
+        case _:
+            assert_never(job.method)
+
+
+def images_of(job: Job) -> Images | None:
+    """Those of every row; None where rows show none."""
+    if job.image_size is None:
+        return None
+    width, height = map(int, job.image_size.split("x"))
+    return Images(width, height, job.images)
+
+
+def answer_of(job: Job) -> Generate:
+    return Generate(job.max_new_tokens, job.num_beams, job.cache_implementation, job.base)
+
+
+def machine_or_reference(gpu: str) -> tuple[Machine, tuple[str, ...]]:
+    machine = machine_named(gpu)
+    if gpu == "auto" and machine.is_cpu:
+        return machine_named(REFERENCE_GPU), (f"no GPU is here: computed for {REFERENCE_GPU}; name yours with --gpu",)
+    return machine, ()
+
+
+def on_one(machine: Machine, knobs: Knobs, why: str) -> None:
+    """Refuses several GPUs, and engines."""
+    problems = []
+    if machine.count > 1:
+        problems.append(
+            Problem(f"{machine.name} is {machine.count} GPUs", where="gpu", hint=machine.name.split("x")[-1])
+        )
+    for key, is_given in (("zero_stage", knobs.zero_stage is not None), ("fsdp", knobs.fsdp)):
+        if is_given:
+            problems.append(Problem("no engine goes with this yet", where=key, hint="leave it out"))
+    if problems:
+        raise BadInput(*(replace(problem, why=why) for problem in problems))

@@ -1,0 +1,169 @@
+"""`estimate`: the memory and the time of one pinned recipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from finefit.catalog.rates import rates_of
+from finefit.estimate.generation import ledger_of_answer
+from finefit.estimate.host import host_of
+from finefit.estimate.left_out import left_out
+from finefit.estimate.pace.pace import pace_of, work_of
+from finefit.estimate.pace.setup import Setup
+from finefit.estimate.rehearsed import ledger_from, spread, spread_alike
+from finefit.lower.images import cannot_show
+from finefit.nouns.engine import Engine
+from finefit.nouns.estimate import Estimate
+from finefit.nouns.images import Images
+from finefit.nouns.job import Job
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.loop import Loop
+from finefit.nouns.method import Method
+from finefit.nouns.pace import Pace
+from finefit.nouns.recording import Recording
+from finefit.nouns.task import DPO, ROWS, Generate, Training
+from finefit.rehearsal.find import at_half, find
+from finefit.rehearsal.generation import Writing
+from finefit.rehearsal.generation import find as find_answer
+from finefit.rehearsal.own_rows import checked_files, rehearse_rows
+from finefit.rehearsal.recipe import OURS, Recipe
+from finefit.search.choice import suited
+from finefit.search.engine import engine_for, of_one_rank
+from finefit.search.generation import parts_to_write
+from finefit.search.packed import beside_packed
+from finefit.search.preferences import refuse_unproven, supposed_of
+from finefit.world.models import find_model, with_tokenizer
+
+from .asked import machine_or_reference, method_of, on_one
+
+ALIKE = (
+    "all prompts are as long as the longest, and nothing ends an answer early; the likeliest token is taken: sampling "
+    "sorts the logits, and padded prompts keep a mask, which are not modelled"
+)
+
+
+def estimate(
+    model: str,
+    *,
+    method: Method,
+    knobs: Knobs,
+    gpu: str = "auto",
+    trust_remote_code: bool = False,
+    loop: Loop = OURS,
+    images: Images | None = None,
+    task: Training = ROWS,
+    progress: Callable[[str], None] | None = None,
+    probes: bool = True,
+) -> Estimate:
+    """Memory and time of one pinned recipe: replayed where its tape is known, else rehearsed. Raises `BadInput`.
+
+    `probes`: where it may not fit, the least that survives is looked for.
+    """
+    started = time.perf_counter()
+    say = progress or (lambda _: None)
+    found = find_model(model, trust_remote_code)
+    method, agreed = beside_packed(method, found)
+    machine, notes = machine_or_reference(gpu)
+    refuse_unproven(task, method, knobs, found)
+    if isinstance(task, DPO):
+        on_one(machine, knobs, "how several GPUs and engines share a reference is not modelled: preferences have one")
+    knobs, changed = suited(knobs, found)
+    engine = engine_for(knobs, machine, found)
+    alone, loop = of_one_rank(engine, knobs, loop)
+    recipe = Recipe(found, method, alone, machine, loop, trust_remote_code, images, task)
+    told = find(recipe, say)
+    rank, half = spread(told.recording, engine, knobs, alone, machine), at_half(recipe, told)
+    shorter = None if half is None else spread_alike(rank, told.recording, half)
+    ledger = ledger_from(rank.recording, found, knobs, machine, shorter, engine=engine, task=task, probes=probes)
+    return Estimate(
+        model=found,
+        method=method,
+        knobs=knobs,
+        machine=machine,
+        ledger=ledger,
+        engine=engine,
+        host=host_of(method, knobs, machine, engine, ledger, rank.host, task),
+        pace=pace(told.recording, recipe, knobs, engine),
+        images=images,
+        task=task,
+        source=told.source,
+        stack=told.stack,
+        notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *supposed_of(task), *told.notes),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def pace(recording: Recording, recipe: Recipe, knobs: Knobs, engine: Engine | None) -> Pace | None:
+    """Of a rank that was recorded alone; None where it is a processor."""
+    gpu = recipe.machine.gpu
+    if gpu is None:
+        return None
+    alone = replace(recipe.knobs, optim=knobs.optim)
+    setup = Setup(recipe.model, recipe.method, alone, rates_of(gpu.name), recipe.loop, recipe.task, recipe.images)
+    return pace_of(work_of(recording, setup, recipe.model.layers), setup, engine)
+
+
+def estimate_rows(
+    job: Job, *, knobs: Knobs, gpu: str = "auto", progress: Callable[[str], None] | None = None
+) -> Estimate:
+    """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
+    `BadInput`."""
+    started = time.perf_counter()
+    machine, notes = machine_or_reference(gpu)
+    on_one(machine, knobs, "a file's rows are replayed on one GPU; `--max-length` in its place answers for several")
+    model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
+    files = checked_files(job, cannot_show(model))
+    method, agreed = beside_packed(method_of(job), model)
+    knobs, changed = suited(knobs, model)
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
+    say = progress or (lambda _: None)
+    say("rehearsing the training step")
+    own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
+    ledger = ledger_from(own.recording, model, replace(knobs, max_length=own.length), machine, rows=own.rows)
+    knobs = replace(knobs, max_length=own.data.longest_tokens)
+    return Estimate(
+        model=model,
+        method=method,
+        knobs=knobs,
+        machine=machine,
+        ledger=ledger,
+        host=host_of(method, knobs, machine, None, ledger, {}),
+        data=own.data,
+        source="rehearsal",
+        stack=own.stack,
+        notes=(*notes, *agreed, *changed, *left_out(model, own.data.shown, knobs), *own.notes),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def estimate_answer(
+    model: str,
+    *,
+    method: Method,
+    task: Generate,
+    knobs: Knobs,
+    gpu: str = "auto",
+    trust_remote_code: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Estimate:
+    """The memory of prompts that are read and answered, with the method's adapters or without. Raises `BadInput`."""
+    started = time.perf_counter()
+    found = find_model(model, trust_remote_code)
+    machine, notes = machine_or_reference(gpu)
+    method, task, agreed = parts_to_write(method, task, found)
+    knobs, changed = suited(knobs, found)
+    told = find_answer(Writing(found, method, knobs, machine, task, trust_remote_code), progress or (lambda _: None))
+    return Estimate(
+        model=found,
+        method=method,
+        knobs=knobs,
+        machine=machine,
+        ledger=ledger_of_answer(told.recording, found, knobs, machine, task),
+        task=task,
+        source=told.source,
+        stack=told.stack,
+        notes=(*notes, *agreed, *changed, *left_out(found, None, knobs), ALIKE, *told.notes),
+        seconds=time.perf_counter() - started,
+    )

@@ -1,0 +1,66 @@
+"""`finefit plan`: the fastest recipe that fits, those behind it, and why the others are passed over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import DOES_NOT_FIT, Text, job_keys, listed, option, with_recipe
+from .words import split
+
+if TYPE_CHECKING:
+    from finefit.nouns.job import Job, MethodName
+
+AUTO = "auto"
+
+
+@with_recipe
+def command(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL|JOB.yaml",
+            help="Hub id, local folder, config.json, or bundled name; or a job file, whose keys are pinned.",
+            show_default=False,
+        ),
+    ],
+    *,
+    gpu: Annotated[Text, option("NAME", "Like RTX4090 or 8xH100-80GB; auto: this machine. [auto]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    **recipe: object,
+) -> None:
+    """The fastest recipe that fits, and why: micro-batch, how many layers are checkpointed, engine and offload.
+
+    What is given is pinned; --method auto tries full fine-tuning, then LoRA, then QLoRA.
+    """
+    from finefit import api
+    from finefit.search.dials import METHODS
+    from finefit.show import json, live, planned
+
+    given = split(words, "MODEL")
+    options = given.options | listed(ctx)
+    methods: tuple[MethodName, ...] = METHODS if options.get("method") == AUTO else ()
+    rest = {key: value for key, value in options.items() if not methods or key != "method"}
+    job, notes = _job(given.about, rest, job_keys(ctx))
+    with live.working() as say:
+        found = api.plan(job, methods=methods, progress=say)
+    found = replace(found, notes=(*notes, *found.notes))
+    if as_json:
+        json.write(planned.of_planned(found))
+    else:
+        planned.show(found)
+    if found.choice is None:
+        raise typer.Exit(DOES_NOT_FIT)
+
+
+def _job(about: str, options: dict[str, str], keys: set[str]) -> tuple[Job, tuple[str, ...]]:
+    from finefit.world.jobs import job_of_options, read_job
+
+    if Path(about).suffix in (".yaml", ".yml"):
+        return read_job(about, options)
+    job, notes = job_of_options(options, keys, is_pinned=False)
+    return replace(job, model=about), notes

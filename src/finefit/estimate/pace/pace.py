@@ -1,0 +1,148 @@
+"""From the recording of one rank alone to the time of an optimizer step, and where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from finefit.catalog.optimizers import OPTIMIZERS, state_bytes
+from finefit.nouns.engine import DDP, Engine
+from finefit.nouns.pace import Pace, Share
+from finefit.nouns.recording import Recording
+from finefit.tape.born import OPTIMIZER, born
+
+from .links import Sizes, exposed, sent
+from .moved import moved_bytes
+from .products import weights_of
+from .seconds import MATMUL, MEMORY, MicroBatch, micro_batch, moving
+from .setup import FLOAT32, Setup
+from .spread import Spread, spread_of
+
+CLIPPED = 3
+"""Gradients are read for their norm, then read and written."""
+STEPPED = 2
+"""Gradients are read by the optimizer and emptied; states and weights are read and written."""
+STEP_SECONDS = 0.008
+"""Guessed: what a trainer does between two steps, in Python."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step does, whatever the GPU and however many micro-batches there are."""
+
+    first: MicroBatch
+    later: MicroBatch
+    trained: int
+    # parameters
+    weights_bytes: int
+    adapters: int
+    # modules that are one, each
+    temporary_bytes: float
+    # that the optimizer's step moves besides states
+
+
+def work_of(recording: Recording, setup: Setup, layers: int) -> Work:
+    """`recording`: of one rank, without its engine; `layers`: that it has."""
+    parts, weights = born(recording), weights_of(recording, setup)
+    first = micro_batch(parts["0"], weights, setup, layers)
+    stepped = parts.get(OPTIMIZER)
+    return Work(
+        first=first,
+        later=micro_batch(parts["1"], weights, setup, layers) if "1" in parts else first,
+        trained=recording.trainable_parameters,
+        weights_bytes=_weights_bytes(recording),
+        adapters=sum(weight.count for weight in weights.values() if weight.is_adapter),
+        temporary_bytes=0.0 if stepped is None else sum(moved_bytes(stepped)),
+    )
+
+
+def _weights_bytes(recording: Recording) -> int:
+    pairs = zip(recording.kinds, recording.nbytes, strict=True)
+    names = recording.kind_names
+    return sum(nbytes for kind, nbytes in pairs if names[kind][0] in ("weight", "adapter") and names[kind][1] == "load")
+
+
+@dataclass(frozen=True)
+class _Step:
+    work: Work
+    setup: Setup
+    engine: Engine | None
+    layers: int
+
+    @property
+    def ranks(self) -> int:
+        return 1 if self.engine is None else self.engine.ranks
+
+    @property
+    def micro_batches(self) -> int:
+        return self.setup.knobs.gradient_accumulation_steps
+
+    @property
+    def is_divided(self) -> bool:
+        return self.engine is not None and not isinstance(self.engine, DDP)
+
+    @cached_property
+    def gradient_bytes(self) -> int:
+        """As they are sent and kept: an engine that divides has them in half."""
+        width = self.setup.weight_bytes if self.setup.trains_all else self.setup.adapter_bytes
+        return self.work.trained * width
+
+    @cached_property
+    def state_bytes(self) -> int:
+        """Of all ranks together."""
+        states = sum(state_bytes(OPTIMIZERS.get(self.setup.knobs.optim, OPTIMIZERS["adamw_torch"]), self.work.trained))
+        return states + (FLOAT32 * self.work.trained if self.is_divided else 0)
+
+    def kernels(self, name: str) -> float:
+        """Seconds of a kind in all micro-batches."""
+        first, later = getattr(self.work.first, name), getattr(self.work.later, name)
+        return float(first + (self.micro_batches - 1) * later)
+
+    @property
+    def accumulating(self) -> float:
+        """Gradients that are added to: both are read, and one is written."""
+        grown = 3 * self.gradient_bytes * (self.micro_batches - 1) if self.setup.trains_all else 0
+        return grown / moving(self.setup.rates)
+
+    @property
+    def optimizer(self) -> float:
+        part = self.ranks if self.is_divided else 1
+        weights = self.gradient_bytes
+        moved = (CLIPPED + STEPPED) * self.gradient_bytes + 2 * (weights + self.state_bytes)
+        return (moved / part + self.work.temporary_bytes) / moving(self.setup.rates) + STEP_SECONDS
+
+    @property
+    def sending(self) -> float:
+        sizes = Sizes(self.work.weights_bytes, self.gradient_bytes, self.state_bytes, self.layers, self.work.adapters)
+        volumes = sent(self.engine, sizes, self.micro_batches)
+        return exposed(volumes, self.setup.rates, self.work.later.seconds, self.micro_batches)
+
+
+def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
+    step = _Step(work, setup, engine, setup.model.layers)
+    shares = tuple(_shares(step))
+    seconds = sum(share.seconds for share in shares)
+    spread: Spread = spread_of(setup, engine)
+    tokens = setup.tokens * step.micro_batches * step.ranks
+    return Pace(shares, seconds / (1 + spread.faster), seconds * (1 + spread.slower), tokens)
+
+
+def _shares(step: _Step) -> Iterator[Share]:
+    rates, count = step.setup.rates, step.micro_batches
+    flops = step.kernels("operations") - step.kernels("again_operations")
+    reached = MATMUL * step.setup.half
+    times = f"{count} × " if count > 1 else ""
+    why = f"{flops / 1e12:,.1f} TFLOP with attention's, at most {reached / 1e12:,.0f} TFLOP/s"
+    yield Share("matrix products", step.kernels("products"), rates.half_basis, why)
+    yield Share("attention", step.kernels("attention"), "derived", "every token with every one before it")
+    moved = step.kernels("moved_bytes")
+    why = f"{moved / 1e9:,.0f} GB read and written, recomputing too, at {rates.memory * MEMORY / 1e9:,.0f} GB/s"
+    yield Share("other kernels", step.kernels("moving") + step.accumulating, "derived", why)
+    if step.work.first.again:
+        yield Share("recomputing", step.kernels("again"), "derived", f"{times}what checkpointed layers did forward")
+    if step.kernels("waiting"):
+        yield Share("waiting for Python", step.kernels("waiting"), "guessed", "kernels are shorter than their start")
+    yield Share("optimizer", step.optimizer, "derived", f"{step.work.trained:,} parameters, clipped and stepped")
+    if step.engine is not None:
+        yield Share("waiting for links", step.sending, "derived", "what is sent and nothing hides")

@@ -1,0 +1,45 @@
+"""How long an optimizer step takes, and where its time goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .range import Basis
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a step's time."""
+
+    what: str
+    seconds: float
+    basis: Basis
+    why: str
+
+
+@dataclass(frozen=True)
+class Pace:
+    shares: tuple[Share, ...]
+    # of one optimizer step; together they are its time
+    low: float
+    high: float
+    # seconds of a step, at least and at most
+    tokens: int
+    # that all GPUs read in a step, padding too
+
+    @property
+    def step_seconds(self) -> float:
+        return sum(share.seconds for share in self.shares)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of all GPUs together."""
+        return self.tokens / self.step_seconds
+
+    @property
+    def slowest(self) -> float:
+        return self.tokens / self.high
+
+    @property
+    def fastest(self) -> float:
+        return self.tokens / self.low

@@ -1,0 +1,75 @@
+"""What a search found: the fastest recipe that fits, those behind it, and what was passed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .engine import Engine
+from .estimate import Estimate
+from .knobs import Knobs
+from .machine import Machine
+from .method import Method, name_of
+from .pace import Pace
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe that was weighed."""
+
+    method: Method
+    knobs: Knobs
+    engine: Engine | None
+    peak_bytes: int
+    # allocated
+    pace: Pace
+
+    @property
+    def family(self) -> Family:
+        knobs = self.knobs
+        return Family(name_of(self.method), self.engine, knobs.per_device_train_batch_size, knobs.optim)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Recipes that differ in how many layers are checkpointed, and in nothing else."""
+
+    method: str
+    engine: Engine | None
+    micro_batch: int
+    optim: str
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A candidate, and the most that its device may show."""
+
+    candidate: Candidate
+    high_bytes: int
+    is_checked: bool
+    # with the allocator; else as those that were checked let expect
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """Recipes that are not the choice, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Planned:
+    machine: Machine
+    choice: Estimate | None
+    # None: nothing fits
+    nearest: Estimate | None
+    # what lacks least, where nothing fits
+    alternatives: tuple[Weighed, ...]
+    # that fit too, the fastest first
+    passed_over: tuple[PassedOver, ...]
+    weighed: int
+    # recipes
+    checked: int
+    # of them, with the allocator
+    seconds: float
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,101 @@
+"""A few layers of recipes' steps, and one more of each part: for a search that asks about many recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from finefit.catalog.atlas import tape_bytes
+from finefit.catalog.rates import rates_of
+from finefit.estimate.pace.setup import Setup
+from finefit.nouns.engine import Engine
+from finefit.nouns.images import Images
+from finefit.nouns.knobs import Checkpointing, Knobs
+from finefit.nouns.machine import Machine
+from finefit.nouns.method import Method
+from finefit.nouns.model import Model
+from finefit.nouns.recording import Recording
+from finefit.nouns.task import ROWS, Training
+from finefit.search.engine import of_one_rank
+from finefit.tape.affine import Few
+from finefit.tape.tape import Tape
+from finefit.tape.written import decode
+
+from . import cache
+from .build import build
+from .find import as_asked
+from .recipe import OURS, Recipe
+
+SHAPES: tuple[Checkpointing, ...] = ("all", 0, 12)
+"""All layers checkpointed, none, some: what is recorded together where nothing is known."""
+
+
+@dataclass
+class Rehearsals:
+    """Of one model on one machine; tapes are read once, and built where there are none."""
+
+    model: Model
+    machine: Machine
+    say: Callable[[str], None]
+    trust_remote_code: bool = False
+    images: Images | None = None
+    task: Training = ROWS
+    _tapes: dict[str, Tape | None] = field(default_factory=dict)
+
+    def recipe(self, method: Method, knobs: Knobs, engine: Engine | None) -> Recipe:
+        """Of one rank alone."""
+        alone, loop = of_one_rank(engine, knobs, OURS)
+        return Recipe(self.model, method, alone, self.machine, loop, self.trust_remote_code, self.images, self.task)
+
+    def setup(self, recipe: Recipe, knobs: Knobs) -> Setup:
+        assert self.machine.gpu is not None
+        alone = replace(recipe.knobs, optim=knobs.optim)
+        rates = rates_of(self.machine.gpu.name)
+        return Setup(self.model, recipe.method, alone, rates, recipe.loop, self.task, self.images)
+
+    def few(self, method: Method, knobs: Knobs, engine: Engine | None) -> tuple[Few, Setup] | None:
+        """None where a few layers do not stand for all."""
+        recipe = self.recipe(method, knobs, engine)
+        tape = self._tape(recipe)
+        found = None if tape is None else _few_of(recipe, tape)
+        return None if found is None else (found, self.setup(recipe, knobs))
+
+    def whole(self, method: Method, knobs: Knobs, engine: Engine | None) -> tuple[Recording, Setup] | None:
+        """Every layer; None where no tape knows it."""
+        recipe = self.recipe(method, knobs, engine)
+        tape = self._tape(recipe)
+        found = None if tape is None else tape.at(recipe.point, recipe.layers)
+        return None if found is None else (as_asked(found, recipe), self.setup(recipe, knobs))
+
+    def _tape(self, recipe: Recipe) -> Tape | None:
+        if recipe.key not in self._tapes:
+            data = tape_bytes(recipe.key)
+            tape = cache.read(recipe.key) if data is None else decode(data)
+            known = tape is not None and tape.history_at(recipe.point) is not None
+            self._tapes[recipe.key] = tape if known else self._built(recipe)
+        return self._tapes[recipe.key]
+
+    def _built(self, recipe: Recipe) -> Tape | None:
+        """With those that differ in what is checkpointed alone, which one worker rehearses beside it."""
+        self.say("rehearsing recipes that no tape knows: some minutes, once")
+        beside = [replace(recipe, knobs=replace(recipe.knobs, gradient_checkpointing=shape)) for shape in SHAPES]
+        wanted = {one.key: one for one in (recipe, *beside) if one.recorded or one.key == recipe.key}
+        for one in build(list(wanted.values())):
+            if one.tape.histories:
+                cache.write(one.recipe.key, one.tape)
+            self._tapes[one.recipe.key] = one.tape if one.is_trusted else None
+        return self._tapes[recipe.key]
+
+
+def _few_of(recipe: Recipe, tape: Tape) -> Few | None:
+    """At the recipe's point, with its micro-batches."""
+    history = tape.history_at(recipe.point)
+    if history is None or len(set(recipe.layers.lower())) > 1 or not recipe.recorded:
+        return None
+    layers = history.layers
+    base = history.at(recipe.point, layers)
+    more = {letter: history.at(recipe.point, layers.replace(letter, 2 * letter, 1)) for letter in dict.fromkeys(layers)}
+    if base is None or any(longer is None for longer in more.values()):
+        return None
+    asked = {letter: as_asked(longer, recipe) for letter, longer in more.items() if longer is not None}
+    return Few(layers, as_asked(base, recipe), asked)

@@ -1,0 +1,109 @@
+"""A plan: the choice as an estimate is shown, those behind it, and what was passed over."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from finefit.nouns.engine import words_of
+from finefit.nouns.estimate import Estimate
+from finefit.nouns.method import name_of
+from finefit.nouns.planned import Candidate, Planned, Weighed
+from finefit.units import human_bytes, human_seconds
+
+from . import json, pace, terminal
+from .words import checkpointing_words
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def of_planned(planned: Planned) -> dict[str, Any]:
+    """As of an estimate, of the choice; where nothing fits, of what lacks least."""
+    shown = planned.choice or planned.nearest
+    base = {} if shown is None else json.of_estimate(shown)
+    return {
+        **base,
+        "choice": None if planned.choice is None else _of_estimate(planned.choice),
+        "alternatives": [_of_weighed(one) for one in planned.alternatives],
+        "passed_over": [{"recipe": one.what, "why": one.why} for one in planned.passed_over],
+        "weighed": planned.weighed,
+        "checked": planned.checked,
+        "seconds": planned.seconds,
+        "notes": [*planned.notes, *(base.get("notes", []))],
+    }
+
+
+def _of_estimate(estimate: Estimate) -> dict[str, Any]:
+    data = json.of_estimate(estimate)
+    return {key: data[key] for key in ("recipe", "engine", "memory", "speed", "verdict")}
+
+
+def _of_weighed(one: Weighed) -> dict[str, Any]:
+    candidate = one.candidate
+    return {
+        "recipe": {"method": name_of(candidate.method), **json.plain(candidate.knobs)},
+        "engine": None if candidate.engine is None else words_of(candidate.engine),
+        "allocated_bytes": candidate.peak_bytes,
+        "high_bytes": one.high_bytes,
+        "is_checked": one.is_checked,
+        "speed": pace.speed(candidate.pace),
+    }
+
+
+def show(planned: Planned) -> None:
+    console = terminal.console_on(sys.stdout)
+    found = (
+        f"{planned.weighed:,} recipes weighed, {planned.checked} with the allocator, {human_seconds(planned.seconds)}"
+    )
+    if planned.choice is None:
+        console.print(f"nothing fits {planned.machine.name}; {found}", style="bold red")
+        if planned.nearest is not None:
+            console.print("what lacks least:")
+            terminal.show_estimate(planned.nearest)
+    else:
+        console.print(f"the fastest that fits {planned.machine.name}; {found}", style="bold green")
+        terminal.show_estimate(planned.choice)
+        console.print(_alternatives(planned.choice, planned.alternatives))
+    console.print(_passed_over(planned))
+    for note in planned.notes:
+        console.print(f"note: {note}", style="dim")
+
+
+def _alternatives(choice: Estimate, alternatives: tuple[Weighed, ...]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="the choice, and those behind it", title_justify="left")
+    for title in ("recipe", "recomputed"):
+        table.add_column(title)
+    for title in ("tokens/s", "device, at most"):
+        table.add_column(title, justify="right", no_wrap=True)
+    if choice.pace is not None and choice.ledger.device is not None:
+        chosen = Candidate(choice.method, choice.knobs, choice.engine, choice.ledger.peak_bytes, choice.pace)
+        table.add_row(*_cells(chosen, choice.ledger.device.high, ""), style="bold")
+    for one in alternatives:
+        table.add_row(*_cells(one.candidate, one.high_bytes, "" if one.is_checked else "about "))
+    return table
+
+
+def _cells(candidate: Candidate, high_bytes: int, about: str) -> tuple[str, str, str, str]:
+    knobs = candidate.knobs
+    batch = f"{knobs.per_device_train_batch_size} × {knobs.gradient_accumulation_steps}"
+    engine = "" if candidate.engine is None else f", {words_of(candidate.engine)}"
+    return (
+        f"{name_of(candidate.method)}, {batch}{engine}",
+        checkpointing_words(knobs.gradient_checkpointing),
+        f"{candidate.pace.tokens_per_second:,.0f}",
+        f"{about}{human_bytes(high_bytes)}",
+    )
+
+
+def _passed_over(planned: Planned) -> Table:
+    from rich.table import Table
+
+    table = Table(title="passed over", title_justify="left")
+    table.add_column("recipe")
+    table.add_column("why")
+    for one in planned.passed_over:
+        table.add_row(one.what, one.why)
+    return table

@@ -1,0 +1,90 @@
+"""What a step takes with any number of layers, checkpointed or kept, from a few layers and one more of each.
+
+Every storage that a layer leaves behind has one size, so what is alive at a place of the step (the loss, the backward
+of the first checkpointed layer, of the last one) is a straight line in how many layers of each part there are; the peak
+is the highest of these lines. That costs as much as a few layers do, for all numbers of layers together. Equals the
+peaks of the whole recording (`peaks.py`); models whose layers are of several kinds have no such lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from finefit.nouns.recording import Recording
+
+from .layers import Layers
+from .peaks import CUDA_BLOCK_BYTES, moments
+
+SHOWN = 2
+"""Layers from either end of a part, whose places are lines of their own; between them it is as between their ends."""
+
+Place = tuple[str, str, int]
+"""A segment's label without its layer, the layer's part, and its number there, from the end where it is negative."""
+
+
+@dataclass(frozen=True)
+class Few:
+    """A step of a few layers, and of one more of each part that has any."""
+
+    layers: Layers
+    base: Recording
+    more: Mapping[str, Recording]
+    # by the letter of what there is one more of
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.layers))
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Bytes at each place of a few layers, and what one more layer of each part adds."""
+
+    counts: Mapping[str, int]
+    base: Mapping[Place, int]
+    slopes: Mapping[str, Mapping[Place, int]]
+
+    def peak(self, counts: Mapping[str, int]) -> int:
+        """With so many layers of each part."""
+        more = {letter: counts[letter] - count for letter, count in self.counts.items()}
+        return max(
+            nbytes + sum(number * self.slopes[letter][place] for letter, number in more.items())
+            for place, nbytes in self.base.items()
+        )
+
+
+def lines_of(few: Few) -> Lines | None:
+    """None where more layers are no more of the same places."""
+    base = _places(few.base, few.layers)
+    slopes = {}
+    for letter, recording in few.more.items():
+        longer = _places(recording, few.layers.replace(letter, letter * 2, 1))
+        if longer.keys() != base.keys():
+            return None
+        slopes[letter] = {place: longer[place] - nbytes for place, nbytes in base.items()}
+    counts = {letter: few.layers.count(letter) for letter in few.more}
+    return Lines(counts, base, slopes)
+
+
+def _places(recording: Recording, layers: Layers) -> dict[Place, int]:
+    found: dict[Place, int] = {}
+    for segment, moment in moments(recording, CUDA_BLOCK_BYTES):
+        step, micro, phase, *block = segment.label.split("/")
+        for part, number in _numbered(block, layers):
+            place = (f"{step}/{micro}/{phase}", part, number)
+            found[place] = max(found.get(place, 0), moment.nbytes)
+    return found
+
+
+def _numbered(block: list[str], layers: Layers) -> Iterable[tuple[str, int]]:
+    """A layer's part, and its number in it; nothing for layers between the ends."""
+    if not block:
+        return [("", 0)]
+    number = int(block[0])
+    part = layers[number]
+    first, count = layers.index(part), layers.count(part)
+    here = number - first
+    if here < SHOWN:
+        return [(part, here)]
+    return [(part, here - count)] if here >= count - SHOWN else []
