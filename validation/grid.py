@@ -12,11 +12,14 @@ README.md beside this file has the whole way.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-# finefit of this clone, whether it is installed or not
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "src")]
+# finefit of this clone, whether it is installed or not, and in the processes that it starts
+PATHS = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "src")]
+sys.path[:0] = PATHS
+os.environ["PYTHONPATH"] = os.pathsep.join([*PATHS, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 if __name__ == "__main__":
     from kit.verbs import main

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finefit.catalog.images import PIXELS, shown
+from finefit.catalog.images import PIXELS, refused, shown
 from finefit.nouns.images import Images
 
 SIZES = [(1, 1), (28, 28), (640, 480), (1024, 1024), (37, 4999), (4000, 3000), (9000, 7000), (14, 2000)]
@@ -39,6 +39,19 @@ def test_qwen_patches_are_the_processors(model_type: str) -> None:
         patches = processor.get_number_of_image_patches(height, width)
         assert found.entries["pixel_values"].shape[0] == 2 * patches
         assert found.runs == (patches // 4, patches // 4)
+
+
+@pytest.mark.parametrize("model_type", QWEN)
+@pytest.mark.parametrize("size", [(28, 5600), (28, 5601), (4201, 21), (4200, 21)])
+def test_what_is_refused_is_what_the_processor_refuses(model_type: str, size: tuple[int, int]) -> None:
+    """No image that it takes, and every one that it does not."""
+    config, processor = qwen(model_type)
+    try:
+        processor.get_number_of_image_patches(size[1], size[0])
+    except ValueError:
+        assert refused(config, size)
+    else:
+        assert not refused(config, size)
 
 
 @pytest.mark.parametrize("model_type", QWEN)

@@ -12,7 +12,7 @@ from kit import run as running
 from kit.compare import Gap
 from kit.design import TIMES, all_points, everyday, grid, pairs_of, possible_pairs
 from kit.order import ordered
-from kit.points import LEVELS, PACKED_ROWS, SHORTER, Point, is_sensible, knobs_of, model_of, orders_of
+from kit.points import LEVELS, NEW_TOKENS, PACKED_ROWS, SHORTER, Point, is_sensible, knobs_of, model_of, orders_of
 from kit.receipts import read, receipt_of, store, write
 from kit.roads import LIBRARIES, Here, why_not
 from kit.run import Session, run
@@ -48,6 +48,17 @@ def test_a_point_says_its_rows_in_the_trainers_words() -> None:
     assert told["trainer"]["padding_free"]
     assert told["rehearsal"]["length"] * told["trainer"]["per_device_train_batch_size"] == packed.length
     assert knobs_of(packed, model_of(packed.model)).per_device_train_batch_size == PACKED_ROWS
+
+
+def test_an_answers_point_is_measured_as_it_is_predicted() -> None:
+    """Two prompts of the length and as many new tokens; adapters beside the weights, unless all is trained."""
+    answers = [point for point in all_points() if point.rows == "answers"]
+    assert {point.method for point in answers} == {"full", "lora", "qlora4"}
+    for point in answers:
+        told = orders_of(point, CARD)
+        assert told["point"] == [2, point.length, NEW_TOKENS]
+        assert (told["peft"] is None) == (point.method == "full")
+        assert not told["model"]["prepare"]
 
 
 def test_cheap_points_come_before_dear_ones_that_tell_no_more() -> None:

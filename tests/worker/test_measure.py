@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import generations
 import pytest
 import recipes
 import torch
@@ -107,3 +108,35 @@ def test_memory_that_ran_out_is_a_result(card: None, monkeypatch: pytest.MonkeyP
     assert found["out_of_memory"] == "CUDA out of memory. Tried to allocate 2 GiB."
     assert found["phases"]["backward"] == 500
     assert found["step_seconds"] == {"first": None, "median": None}
+
+
+ANSWER = {"point": [2, 20, 6]}
+
+
+def test_an_answer_on_the_processor_equals_the_rehearsal() -> None:
+    """Reading and writing: the peaks of the real answer are those of the rehearsed one."""
+    order = generations.asked()
+    found = measure.measured(order | ANSWER)
+    fake = generations.rehearsed(merged(order, {"generation": {"steps": 5}}), (2, 20, 6))
+    assert phase_peaks(Recording.from_json(found["recording"])) == phase_peaks(fake)
+    assert found["measured_by"] == "recorder"
+
+
+def test_of_an_answer_a_gpu_tells_loading_and_writing(card: None) -> None:
+    """The bytes of both, what was reserved, and the context."""
+    found = measure._on_gpu(generations.asked() | ANSWER)
+    assert found["phases"] == {"load": 500, "writing": 500}
+    assert (found["reserved_bytes"], found["device"]["context_bytes"]) == (700, 300)
+    assert found["out_of_memory"] is None
+
+
+def test_memory_that_ran_out_while_writing_is_a_result(card: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what was counted until then."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("finefit.worker.measured_answer._write", full)
+    found = measure._on_gpu(generations.asked() | ANSWER)
+    assert found["out_of_memory"] == "CUDA out of memory."
+    assert found["phases"] == {"load": 500, "writing": 500}

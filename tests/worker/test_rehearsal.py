@@ -23,6 +23,7 @@ from finefit.worker.build import add_adapter, checkpoint_blocks, load_model, mod
 from finefit.worker.images import collator_of
 from finefit.worker.recorder import Recorder
 from finefit.worker.rules import answered, bitsandbytes
+from finefit.worker.shown import shows
 from finefit.worker.stage import RecordedStage
 from finefit.worker.trainer import Trainer
 from finefit.worker.written import recording_json
@@ -53,6 +54,7 @@ def real_step(order: dict[str, Any]) -> Recording:
             data_collator=collator_of(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],
+            in_order=shows(order),
         )
         checkpoint_blocks(model, order["gradient_checkpointing"], order["peft"] is not None, tower_of(order))
         trainer.train()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 from recipes import merged, rehearsed
 from test_rehearsal import check_expansion, curve, real_step
-from vision import FAMILIES, FROZEN, seeing
+from vision import FAMILIES, FROZEN, seeing, some_of
 
 from finefit.lower.layers import layers_of, told
 from finefit.nouns.knobs import Knobs
@@ -36,16 +33,6 @@ WAYS = {
         "trainer": {"bf16": True, "per_device_train_batch_size": 1},
     },
 }
-
-
-def some_of(ways: Mapping[str, Any], apart: int) -> list[tuple[str, str]]:
-    """The first family in every way, each other one in some, each way by some: all of them take many minutes."""
-    return [
-        (family, way)
-        for number, family in enumerate(FAMILIES)
-        for place, way in enumerate(ways)
-        if number == 0 or (number + place) % apart == 0
-    ]
 
 
 @pytest.mark.parametrize(("family", "way"), some_of(WAYS, 3))

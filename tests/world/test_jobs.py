@@ -121,7 +121,7 @@ BAD = [
     ("loss: liger\ngpu: A100-80GB", "3: loss", "comes with liger's kernels"),
     ("image_size: 1280", "3: image_size", "out of range"),
     ("image_size: 0x720", "3: image_size", "out of range"),
-    ("image_size: 1280x720", "3: image_size", "rows with images come in a later version"),
+    ("image_size: 1280x720", "3: image_size", "does not go with a file's rows"),
     ("images: 2", "3: images", "size is not said"),
     ("a: [1\n", "4", "not YAML"),
     ("lora_r: 8\n\tseed: 3", "4", "not YAML"),

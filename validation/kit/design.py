@@ -62,15 +62,18 @@ def everyday() -> list[Point]:
 
 
 def beyond() -> list[Point]:
-    """Preferences and images: the everyday recipe, and others."""
+    """Preferences, images and answers: the everyday recipe, and others."""
     plain = everyday()[0]
     smaller = {"precision": "bf16", "checkpointed": "none", "length": 512}
+    writes = replace(plain, rows="answers", precision="bf16", checkpointed="none")
     pairs = [("qwen2.5-0.5b", "lora"), ("llama-3.2-1b", "qlora4"), ("qwen2.5-1.5b", "full")]
     return [
         *(replace(plain, model=model, method=method, rows="preferences") for model, method in pairs),
         replace(plain, model="qwen2.5-0.5b", method="full", rows="preferences", **smaller),
         *(replace(plain, model=SEEING, method=method, rows="images") for method in ("lora", "qlora4", "full")),
         replace(plain, model=SEEING, method="lora", rows="images", **smaller),
+        *(replace(writes, model=model, method=method) for model, method in (*pairs, ("mistral-7b-v0.1", "lora"))),
+        replace(writes, model="llama-3.2-1b", method="full", precision="fp32", attention="eager", length=512),
     ]
 
 

@@ -19,7 +19,9 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
-from finefit.nouns.task import DPO, SFT, Training
+from finefit.nouns.task import DPO, SFT, Generate, Training
+from finefit.rehearsal.generation import Writing
+from finefit.search.generation import parts_to_write
 
 MODELS = {
     "qwen2.5-0.5b": "grouped queries, tied head",
@@ -59,8 +61,10 @@ ROWS = {
 BEYOND = {
     "preferences": "one pair of answers of the length, for TRL's trainer of preferences",
     "images": "two rows of the length, each with an image that is a quarter of it",
+    "answers": "two prompts of the length, each answered with so many tokens more as `NEW_TOKENS`; nothing is trained",
 }
 """Rows that are in a few points alone, and in no pairs."""
+NEW_TOKENS = 64
 SEEING = "qwen2-vl-2b"
 SHORTER = 24
 PACKED_ROWS = 4
@@ -146,6 +150,7 @@ def knobs_of(point: Point, model: Model) -> Knobs:
         "packed": (PACKED_ROWS, point.length // PACKED_ROWS),
         "preferences": (1, point.length),
         "images": (2, point.length),
+        "answers": (2, point.length),
     }[point.rows]
     checkpointed: Any = {"all": "all", "none": 0, "half": model.layers // 2}[point.checkpointed]
     return Knobs(
@@ -163,8 +168,12 @@ def knobs_of(point: Point, model: Model) -> Knobs:
 
 
 def orders_of(point: Point, machine: Machine, model: Model | None = None, *, whole: bool = False) -> dict[str, Any]:
-    """What the worker is told, to rehearse or to measure: as `finefit estimate` tells it, with the rows' form."""
+    """What the worker is told, to rehearse or to measure: as `finefit estimate` tells it, with the rows' form. Of an
+    answer these are to measure it; it is rehearsed in another way."""
     model = model or model_of(point.model)
+    if point.rows == "answers":
+        written = writing_of(point, machine, model)
+        return written.orders | {"point": [written.knobs.per_device_train_batch_size, written.prompt, NEW_TOKENS]}
     knobs = knobs_of(point, model)
     orders = base_orders(model, method_of(point), knobs, machine, False)
     forms = {"padded": {"pad_to_multiple_of": point.length}, "packed": {"padding_free": True}}
@@ -185,3 +194,9 @@ def task_of(point: Point) -> Training:
     if point.rows != "preferences":
         return SFT()
     return DPO("model" if point.method == "full" else "adapter_off")
+
+
+def writing_of(point: Point, machine: Machine, model: Model) -> Writing:
+    """With the method's adapters unmerged; without any where all is trained."""
+    method, task, _ = parts_to_write(method_of(point), Generate(NEW_TOKENS), model)
+    return Writing(model, method, knobs_of(point, model), machine, task)

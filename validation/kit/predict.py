@@ -11,18 +11,22 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.rehearsed import ledger_from, whole_recording
 from finefit.lower.layers import layers_of
+from finefit.nouns.ledger import Ledger
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 from finefit.nouns.range import around
 from finefit.nouns.recording import Recording
+from finefit.rehearsal.generation import find
 from finefit.tape.peaks import phase_peaks
 
-from .points import Point, knobs_of, model_of, orders_of
+from .points import Point, knobs_of, model_of, orders_of, writing_of
 
 OF_LENGTHS = "rows of changing length"
 """Why reserved memory may be more than what the grid shows, whose rows are alike: this reason is left out here."""
@@ -31,20 +35,28 @@ OF_LENGTHS = "rows of changing length"
 def predicted(point: Point, machine: Machine, model: Model | None = None) -> dict[str, Any]:
     """Bytes of one point on one machine, and the versions behind them; a processor reserves nothing."""
     model = model or model_of(point.model)
+    if point.rows == "answers":
+        writing = writing_of(point, machine, model)
+        found = find(writing, lambda _: None)
+        ledger = ledger_of_answer(found.recording, model, writing.knobs, machine, writing.task)
+        return _told(found.recording, ledger, found.stack)
     recording, stack = _recording(point, machine, model)
-    ledger = ledger_from(recording, model, knobs_of(point, model), machine)
-    found = {
-        "stack": stack,
+    return _told(recording, ledger_from(recording, model, knobs_of(point, model), machine), stack)
+
+
+def _told(recording: Recording, ledger: Ledger, stack: Mapping[str, str]) -> dict[str, Any]:
+    said = {
+        "stack": dict(stack),
         "parameters": ledger.parameters,
         "phases": dict(ledger.phases),
         "allocated_bytes": ledger.peak_bytes,
         "reserved_bytes": ledger.reserved_bytes,
     }
     if ledger.reserved is None or ledger.device is None:
-        return found | {"phases": phase_peaks(recording)}
+        return said | {"phases": phase_peaks(recording)}
     reasons = [reason for reason in ledger.reserved.reasons if reason.what != OF_LENGTHS]
     alike = around(ledger.reserved.typical, reasons)
-    return found | {
+    return said | {
         "reserved_range_bytes": [alike.low, alike.high],
         "device_bytes": ledger.device.typical,
     }

@@ -23,7 +23,7 @@ FEW_LIVE: Zero = (
 
 def all_runs() -> list[Run]:
     runs = [*_by_engine(), *_quantised(), *_offloaded(), *_of_other_ranks(), *_of_other_shapes(), *_of_other_steps()]
-    runs += _fsdp1()
+    runs += [*_fsdp1(), *_on_one_rank()]
     assert len({run.id for run in runs}) == len(runs)
     return runs
 
@@ -113,3 +113,16 @@ def _fsdp1() -> Iterator[Run]:
     yield Run("fsdp1", shape="tied", loss="full", optim="adamw_torch", **SHORT)  # type: ignore[arg-type]
     yield Run("fsdp1", ranks=4, shape="odd")
     yield Run("fsdp1", ranks=4, shape="odd", method="lora", rank=6)
+
+
+def _on_one_rank() -> Iterator[Run]:
+    """Where nothing is divided: what an engine adds, and what it offloads."""
+    for engine in ENGINES[3:5]:
+        yield Run(engine, ranks=1, method="lora")
+        yield Run(engine, ranks=1, method="lora", checkpointing="all", accumulation=2)
+        yield Run(engine, ranks=1, method="qlora4", checkpointing="all")
+        yield Run(engine, ranks=1, offload="optimizer")
+        yield Run(engine, ranks=1, offload="optimizer", accumulation=2)
+        yield Run(engine, ranks=1, offload="optimizer", method="lora")
+    yield Run("zero3", ranks=1, offload="all")
+    yield Run("zero3", ranks=1, offload="all", method="lora")

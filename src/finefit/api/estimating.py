@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from finefit.catalog.rates import rates_of
-from finefit.errors import BadInput, Problem
 from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
 from finefit.estimate.pace.pace import pace_of, work_of
 from finefit.estimate.pace.setup import Setup
 from finefit.estimate.rehearsed import ledger_from, spread, spread_alike
+from finefit.lower.images import cannot_show
 from finefit.nouns.engine import Engine
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.images import Images
@@ -111,20 +111,18 @@ def estimate_rows(
     """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
     `BadInput`."""
     started = time.perf_counter()
-    if job.image_size is not None:
-        raise BadInput(Problem("does not go with a file's rows, which are text", "image_size", hint="leave it out"))
     machine, notes = machine_or_reference(gpu)
     on_one(machine, knobs, "a file's rows are replayed on one GPU; `--max-length` in its place answers for several")
     model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
-    files = checked_files(job)
+    files = checked_files(job, cannot_show(model))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     say = progress or (lambda _: None)
     say("rehearsing the training step")
     own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
+    ledger = ledger_from(own.recording, model, replace(knobs, max_length=own.length), machine, rows=own.rows)
     knobs = replace(knobs, max_length=own.data.longest_tokens)
-    ledger = ledger_from(own.recording, model, knobs, machine, rows=own.rows)
     return Estimate(
         model=model,
         method=method,
@@ -135,7 +133,7 @@ def estimate_rows(
         data=own.data,
         source="rehearsal",
         stack=own.stack,
-        notes=(*notes, *agreed, *changed, *left_out(model, None, knobs), *own.notes),
+        notes=(*notes, *agreed, *changed, *left_out(model, own.data.shown, knobs), *own.notes),
         seconds=time.perf_counter() - started,
     )
 

@@ -3,7 +3,7 @@
 Knows: the families in `PROCESSORS`, as transformers 5.23 processes them (models/*/image_processing_*.py,
 processing_*.py); limits on pixels as the checkpoints' preprocessor_config.json have them, which are no part of
 config.json. Does not know: limits that a recipe sets itself (`max_pixels`): give the size that an image has under them;
-videos; several sizes in one row.
+videos. Each image is processed for itself, so rows with several sizes are made of these.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from finefit.nouns.images import Entry, Images, Shown
+from finefit.nouns.images import Entry, Images, Shown, Size
 
 Config = Mapping[str, Any]
 
@@ -25,6 +25,13 @@ def shown(config: Config, images: Images) -> Shown | None:
     return None if processor is None else processor(config, images)
 
 
+def refused(config: Config, size: Size) -> str:
+    """Why a model's processor takes no image of this size; empty where it takes it."""
+    if config.get("model_type") in PIXELS and max(size) > NARROWEST * min(size):
+        return f"one side is more than {NARROWEST} times the other, which its processor refuses"
+    return ""
+
+
 def patches_of(config: Config, known: Shown) -> int:
     """That a tower reads of one row."""
     shape = known.entries["pixel_values"].shape
@@ -35,6 +42,9 @@ def patches_of(config: Config, known: Shown) -> int:
 
 
 # Qwen2-VL, Qwen2.5-VL, Qwen3-VL
+
+NARROWEST = 200
+"""Times that a side may be as long as the other. Source: image_processing_qwen2_vl.py, `smart_resize`."""
 
 PIXELS = {
     "qwen2_vl": (56 * 56, 28 * 28 * 16384),
@@ -102,10 +112,18 @@ def _idefics3(config: Config, images: Images) -> Shown:
         token=config["image_token_id"],
         runs=((tile // patch) ** 2 // config.get("scale_factor", 2) ** 2,) * (tiles * images.count),
         entries={
-            "pixel_values": Entry((1, images.count * tiles, CHANNELS, tile, tile), "float32"),
-            "pixel_attention_mask": Entry((1, images.count * tiles, tile, tile), "int64"),
+            "pixel_values": Entry((1, images.count * tiles, CHANNELS, tile, tile), "float32", along=1),
+            "pixel_attention_mask": Entry((1, images.count * tiles, tile, tile), "int64", along=1),
         },
+        around=images.count * _marks(columns, rows),
     )
+
+
+def _marks(columns: int, rows: int) -> int:
+    """Before every tile its start and its place, after each row of tiles a line's end; around the whole image its
+    start, its name, and an end. Source: processing_smolvlm.py, `_prompt_split_image`, the same in idefics3. That a
+    line's end is one token, and that two which follow one another are, is the tokenizer's affair, and supposed."""
+    return rows * (2 * columns + 1) + 3
 
 
 def _tiles(width: int, height: int, tile: int) -> tuple[int, int]:

@@ -26,7 +26,10 @@ RECIPE: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "method": (Annotated[Text, option("full|lora|qlora4|qlora8", "What is trained, beside what. [lora]")], None),
-    "data": (Annotated[Text, option("FILE", "Rows to train on: they decide how long sequences are.")], None),
+    "data": (
+        Annotated[Text, option("FILE", "Rows to train on: they decide how long sequences are, and what they show.")],
+        None,
+    ),
     "max_length": (
         Annotated[
             Text,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from finefit.nouns.images import Images
+from finefit.nouns.images import Images, Showing
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.model import Model
 
@@ -14,11 +14,11 @@ BY_THEMSELVES = ("dbrx", "doge", "jetmoe", "llama4", "llama4_text", "longcat_fla
 """Model types without `use_experts_implementation` in transformers 5.23: their experts are not one product."""
 
 
-def left_out(model: Model, images: Images | None, knobs: Knobs) -> tuple[str, ...]:
+def left_out(model: Model, images: Images | Showing | None, knobs: Knobs) -> tuple[str, ...]:
     return (*_of_tower(model, images, knobs), *_of_experts(model))
 
 
-def _of_tower(model: Model, images: Images | None, knobs: Knobs) -> Iterator[str]:
+def _of_tower(model: Model, images: Images | Showing | None, knobs: Knobs) -> Iterator[str]:
     if "vision_config" not in model.config:
         return
     if images is None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finefit.catalog.images import shown
+from finefit.catalog.images import PROCESSORS, refused, shown
 from finefit.errors import BadInput, Problem
-from finefit.nouns.images import Images, Shown
+from finefit.nouns.images import Entry, Images, Shown, Size
 from finefit.nouns.model import Model
 
 
@@ -16,9 +15,12 @@ def images_of(model: Model, images: Images, length: int) -> Shown:
     """Raises `BadInput` where the model is not known to see, or rows of `length` have no room for them."""
     known = shown(model.config, images)
     if known is None:
-        kind = model.config.get("model_type")
-        why = f"how models of type {kind} see is not known to this version" if _sees(model) else f"{kind} sees nothing"
-        raise BadInput(Problem(f"{model.id} cannot be shown images", where="image_size", why=why))
+        raise BadInput(Problem(f"{model.id} cannot be shown images", where="image_size", why=_why_blind(model)))
+    why = refused(model.config, (images.width, images.height))
+    if why:
+        raise BadInput(
+            Problem(f"{model.id} cannot be shown {images.width}x{images.height}", where="image_size", why=why)
+        )
     if length < known.least_length:
         each = f"{images.count} of {images.width}x{images.height}"
         raise BadInput(
@@ -32,11 +34,40 @@ def images_of(model: Model, images: Images, length: int) -> Shown:
     return known
 
 
-def _sees(model: Model) -> bool:
-    return "vision_config" in model.config
+def _why_blind(model: Model) -> str:
+    kind = model.config.get("model_type")
+    sees = "vision_config" in model.config
+    return f"how models of type {kind} see is not known to this version" if sees else f"{kind} sees nothing"
 
 
 def words_of(known: Shown) -> Mapping[str, Any]:
     """Plain dicts and lists."""
-    tensors = {name: {**asdict(entry), "shape": list(entry.shape)} for name, entry in known.entries.items()}
+    tensors = {name: _entry(entry) for name, entry in known.entries.items()}
     return {"token": known.token, "runs": list(known.runs), "types": known.has_types, "tensors": tensors}
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {"shape": list(entry.shape), "dtype": entry.dtype, "values": entry.values}
+
+
+def cannot_show(model: Model) -> str:
+    """Why rows of this model show no images; empty where they may."""
+    if model.config.get("model_type") in PROCESSORS:
+        return ""
+    return _why_blind(model)
+
+
+def words_of_sizes(model: Model, sizes: Sequence[Size]) -> Mapping[str, Any]:
+    """Of a file's images: what one of each size becomes."""
+    each = [shown(model.config, Images(width, height)) for width, height in sizes]
+    known = [one for one in each if one is not None]
+    assert known, "rows show something, and the model sees"
+    return {
+        "token": known[0].token,
+        "types": known[0].has_types,
+        "sizes": [{"runs": list(one.runs), "around": one.around, "tensors": _joined(one)} for one in known],
+    }
+
+
+def _joined(known: Shown) -> dict[str, Any]:
+    return {name: _entry(entry) | {"along": entry.along} for name, entry in known.entries.items()}

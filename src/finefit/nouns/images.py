@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+Size = tuple[int, int]
+"""Width and height in pixels, before the processor resizes them."""
+
 
 @dataclass(frozen=True)
 class Images:
@@ -27,6 +30,9 @@ class Entry:
     dtype: str
     values: tuple[Any, ...] | None = None
     # where code depends on them; a picture's do not matter
+    along: int = 0
+    # the dimension along which the images of one row follow one another; where it is not the first, rows with fewer are
+    # filled up with zeros
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Shown:
     entries: Mapping[str, Entry]
     has_types: bool = False
     # whether a tensor says of every token whether it is text
+    around: int = 0
+    # tokens of text that the processor writes before, between and after the pieces
 
     @property
     def tokens(self) -> int:
@@ -49,3 +57,21 @@ class Shown:
     def least_length(self) -> int:
         """Of a row: every run, and a token of text before each."""
         return self.tokens + len(self.runs)
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What the rows of a file show."""
+
+    images: int
+    rows: int
+    # with images
+    smallest: Size
+    largest: Size
+    # the images of fewest and of most pixels
+    peak_lines: tuple[int, ...]
+    # of the file: the rows of the micro-batch that sets the peak
+    rehearsed: int
+    # micro-batches that were
+    more: int
+    # that may be the fullest too, between these, and were not

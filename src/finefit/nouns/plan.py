@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .images import Showing
 from .job import Job
 from .knobs import Knobs
 from .ledger import Ledger
@@ -26,7 +27,9 @@ class DataFacts:
     total_tokens: int
     trained_tokens: int
     longest_line: int
-    # the line of the data file whose row sets the peak
+    # of the data file: where rows show nothing, the row that sets the peak
+    shown: Showing | None = None
+    # None: rows are text
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,12 @@ def rehearse(
     few = whole_recording(answer["recordings"], layers)
     if few is not None:
         return few, answer, () if answer["alike"] else (EVERY_LAYER,)
+    return rehearse_every_layer(orders, layers, say)
+
+
+def rehearse_every_layer(
+    orders: dict[str, Any], layers: Layers, say: Callable[[str], None]
+) -> tuple[Recording, dict[str, Any], tuple[str, ...]]:
     say("a few layers do not stand for all here: rehearsing every layer")
     answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [None], "shorter": False}})
     whole = whole_recording(answer["recordings"], layers)

@@ -16,10 +16,11 @@ from finefit.nouns.job import Job
 from finefit.nouns.plan import DataFacts
 from finefit.nouns.recording import Recording
 from finefit.world.lengths import APPROXIMATION, approximate_lengths
+from finefit.world.rows import TEXT_ALONE, check_rows
 from finefit.world.rows import Rows as Lines
-from finefit.world.rows import check_rows
 
 from .find import rehearse, rows_of
+from .own_images import rehearse_images
 from .recipe import Recipe
 
 
@@ -29,6 +30,8 @@ class OwnRows:
     rows: Rows | None
     # as the run meets them
     data: DataFacts
+    length: int
+    # to which the rows of the recorded micro-batch are padded
     orders: Mapping[str, Any]
     # what the run is told
     stack: Mapping[str, str]
@@ -43,9 +46,9 @@ class Files:
     held_out: Lines | None
 
 
-def checked_files(job: Job) -> Files:
-    """Raises `BadInput` with the lines that are no rows."""
-    return Files(check_rows(job.data), check_rows(job.eval_data) if job.eval_data else None)
+def checked_files(job: Job, blind: str = TEXT_ALONE) -> Files:
+    """`blind`: why no row may show images. Raises `BadInput` with the lines that are no rows."""
+    return Files(check_rows(job.data, blind), check_rows(job.eval_data, blind) if job.eval_data else None)
 
 
 def rehearse_rows(
@@ -57,13 +60,21 @@ def rehearse_rows(
     asked["rehearsal"]["shorter"] = not recipe.machine.is_cpu
     if not has_tokenizer:
         asked["data"] = orders["data"] | {"lengths": approximate_lengths(job.data, job.assistant_only_loss)}
+    held_out = files.held_out.rows if files.held_out else 0
+    approximated = () if has_tokenizer else (APPROXIMATION,)
+    if files.train.shown:
+        seen = rehearse_images(files.train, job.data, recipe, asked, say)
+        data = DataFacts(eval_rows=held_out, shown=seen.showing, **seen.facts)
+        notes = (*seen.notes, *approximated)
+        return OwnRows(seen.recording, None, data, seen.length, orders, seen.stack, notes)
     recording, answer, notes = rehearse(asked, recipe.layers, say)
     facts = answer["data"] | {"longest_line": files.train.lines[answer["data"]["longest_line"] - 1]}
     return OwnRows(
         recording=recording,
         rows=rows_of(recipe, recording, answer),
-        data=DataFacts(eval_rows=files.held_out.rows if files.held_out else 0, **facts),
+        data=DataFacts(eval_rows=held_out, **facts),
+        length=facts["longest_tokens"],
         orders=orders,
         stack=answer["stack"],
-        notes=notes if has_tokenizer else (*notes, APPROXIMATION),
+        notes=(*notes, *approximated),
     )

@@ -27,6 +27,7 @@ from .words import (
     notes_of,
     percent,
     range_words,
+    showing_words,
     verdict_words,
 )
 
@@ -130,9 +131,10 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 
 def _data(data: DataFacts) -> str:
+    shown = "" if data.shown is None else f"; {showing_words(data.shown)}"
     return (
         f"{data.rows} rows, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
-        f"median {data.median_tokens}; the longest is line {data.longest_line}"
+        f"median {data.median_tokens}; the longest is line {data.longest_line}{shown}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from finefit.nouns.estimate import Estimate
-from finefit.nouns.images import Images
+from finefit.nouns.images import Images, Showing
 from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.machine import Gpu
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
@@ -61,6 +61,12 @@ def checkpointing_words(layers: Checkpointing) -> str:
 
 def images_words(images: Images) -> str:
     return f"{images.count} of {images.width} × {images.height} in each sequence"
+
+
+def showing_words(showing: Showing) -> str:
+    smallest, largest = (f"{width} × {height}" for width, height in (showing.smallest, showing.largest))
+    lines = ", ".join(map(str, showing.peak_lines))
+    return f"{showing.images} images in {showing.rows} of them, {smallest} to {largest}; the peak is in line {lines}"
 
 
 def kernel_words(knobs: Knobs) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from finefit.errors import BadInput, Problem
@@ -15,7 +16,11 @@ Row = dict[str, list[int]]
 def refuse_long_rows(trainer: Any, max_length: int | None, path: str) -> None:
     """Rows are never cut: those with more tokens than `max_length` are bad input, the first of them by line."""
     lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
-    long = [(line, tokens) for line, tokens in enumerate(lengths, 1) if max_length and tokens > max_length]
+    refuse_long(lengths, range(1, len(lengths) + 1), max_length, path)
+
+
+def refuse_long(lengths: Sequence[int], lines: Sequence[int], max_length: int | None, path: str) -> None:
+    long = [(line, tokens) for line, tokens in zip(lines, lengths, strict=True) if max_length and tokens > max_length]
     if not long:
         return
     shown = [
@@ -45,15 +50,20 @@ def tokenised(rows: Any) -> list[Row]:
 
 
 def facts_of(rows: Any) -> dict[str, Any]:
-    """What the tokeniser made of the data: counts of rows and tokens, and the line of the longest row."""
-    lengths = [len(ids) for ids in rows["input_ids"]]
+    """What the tokeniser made of the data."""
+    trained = sum(label != -100 for labels in rows["labels"] for label in labels)
+    return facts([len(ids) for ids in rows["input_ids"]], trained)
+
+
+def facts(lengths: Sequence[int], trained: int) -> dict[str, Any]:
+    """Counts of rows and tokens, and the line of the longest row."""
     return {
         "rows": len(lengths),
         "shortest_tokens": min(lengths),
         "median_tokens": int(statistics.median(lengths)),
         "longest_tokens": max(lengths),
         "total_tokens": sum(lengths),
-        "trained_tokens": sum(label != -100 for labels in rows["labels"] for label in labels),
+        "trained_tokens": trained,
         "longest_line": lengths.index(max(lengths)) + 1,
     }
 

@@ -1,6 +1,7 @@
 """A measurement: the real training step on random weights, with the memory that it took.
 
-Orders are those of a rehearsal, and `steps`: how many optimizer steps are trained. On a GPU CUDA's allocator and the
+Orders are those of a rehearsal, and `steps`: how many optimizer steps are trained; or those of an answer
+(`measured_answer.py`). On a GPU CUDA's allocator and the
 driver are read; on the processor the recorder goes along, and finds to the byte what a rehearsal says.
 
 Knows: allocated bytes phase by phase, reserved bytes, the driver's number before, beside and after, what the process
@@ -67,6 +68,10 @@ def measured(orders: dict[str, Any]) -> dict[str, Any]:
 
 
 def _on_processor(orders: dict[str, Any]) -> dict[str, Any]:
+    if "generation" in orders:
+        from .measured_answer import on_processor
+
+        return on_processor(orders)
     stage = RecordedStage(Recorder())
     with _trainer(orders, stage) as trainer:
         trainer.train()
@@ -78,6 +83,10 @@ def _on_gpu(orders: dict[str, Any]) -> dict[str, Any]:
     _open_card()
     counters = CudaCounters()
     device["process_first_bytes"] = counters.device_bytes()
+    if "generation" in orders:
+        from .measured_answer import on_gpu
+
+        return on_gpu(orders, counters) | {"device": device | _quiet(counters)}
     stage = TimedStage(counters)
     found: dict[str, Any] = {"measured_by": "allocator", "out_of_memory": None}
     started = time.perf_counter()

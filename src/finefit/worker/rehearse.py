@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,17 @@ from torch.utils._python_dispatch import _disable_current_modes
 from transformers import AutoTokenizer
 from trl import SFTConfig
 
-from .batches import Row, facts_of, fullest_batch, keep_batch, keep_longest_held_out, refuse_long_rows, tokenised
+from . import shown
+from .batches import (
+    Row,
+    facts_of,
+    fullest_batch,
+    keep_batch,
+    keep_longest_held_out,
+    refuse_long,
+    refuse_long_rows,
+    tokenised,
+)
 from .bends.foreach import multi_tensor_for_fake_tensors
 from .bends.norm_statistics import NormStatistics
 from .bends.outliers import NoOutliers
@@ -36,7 +46,7 @@ from .images import collator_of
 from .layers import are_alike, keep_layers
 from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
 from .recorder import Recorder
-from .rows import conversations
+from .rows import conversations, conversations_in_parts
 from .rules import Card, liger, of_a_gpu, workspaces
 from .rules.paged import paged_state
 from .schedule import schedule_of
@@ -54,7 +64,8 @@ SLOW_SECONDS = 15
 
 
 def main(orders_path: str, out_path: str) -> None:
-    """Reads orders, writes {alike, recordings, takes, data, schedule, shorter, stack, seconds}. Raises `BadInput`.
+    """Reads orders, writes {alike, recordings, takes, data, schedule, shorter, others, stack, seconds}. Raises
+    `BadInput`.
 
     Where layers are not alike that are said to be, every layer is rehearsed, and no takes are. What does not need
     another's answer is rehearsed beside it.
@@ -76,6 +87,7 @@ def main(orders_path: str, out_path: str) -> None:
         "data": data.facts if data else None,
         "schedule": data.schedule if data else None,
         "shorter": _shorter(orders, data) if data and alike else [],
+        "others": _others(orders, data, few) if data else [],
         "stack": versions(orders),
         "seconds": time.perf_counter() - started,
     }
@@ -100,13 +112,21 @@ def _at(orders: dict[str, Any], batch: int, length: int, rank: int) -> dict[str,
 def _shorter(orders: dict[str, Any], data: Data) -> list[list[Any]]:
     """The fullest micro-batch with fewer tokens in each row, of the first few layers: lengths and recordings. Each
     takes as long as the first rehearsal did, so there is none where that was slow."""
-    if not orders["rehearsal"].get("shorter") or data.seconds > SLOW_SECONDS:
+    if not orders["rehearsal"].get("shorter") or data.seconds > SLOW_SECONDS or shown.shows(orders):
         return []
     few, shorter = orders["rehearsal"]["layers"][0], list(shorter_rows(data.fullest))
     told = [orders["rehearsal"] | {"rows": rows, "held_out": data.held_out} for rows in shorter]
     rehearsals = side_by_side([partial(_told, orders | {"rehearsal": each}, few) for each in told])
     lengths = [max(len(row["input_ids"]) for row in rows) for rows in shorter]
     return [[length, told["recording"]] for length, told in zip(lengths, rehearsals, strict=True)]
+
+
+def _others(orders: dict[str, Any], data: Data, few: list[Any]) -> list[list[Any]]:
+    """Of each further micro-batch that may be the fullest: the recordings of a few layers."""
+    told = [orders | {"rehearsal": orders["rehearsal"] | {"rows": rows, "held_out": []}} for rows in data.others]
+    made = side_by_side([partial(_told, each, layers) for each in told for layers in few])
+    recordings = [one["recording"] for one in made]
+    return [recordings[start : start + len(few)] for start in range(0, len(recordings), len(few))]
 
 
 def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +166,8 @@ class Data:
     held_out: list[Row]
     seconds: float
     # that the rehearsal took
+    others: list[list[Row]] = field(default_factory=list)
+    # further micro-batches that may be the fullest
 
 
 def _told(orders: dict[str, Any], few: list[Any] | None) -> dict[str, Any]:
@@ -218,11 +240,14 @@ def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any,
         stage=stage,
         loss=orders["loss"],
         hold_outputs=orders["rehearsal"]["hold_outputs"],
+        in_order=shown.shows(orders),
     )
 
 
 def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
     """Leaves the trainer the fullest micro-batch alone."""
+    if shown.shows(orders):
+        return _data_shown(orders, trainer)
     rows, held_out = trainer.train_dataset, trainer.eval_dataset
     refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
     facts = facts_of(rows)
@@ -232,6 +257,22 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
     wanted = orders["rehearsal"].get("shorter")
     told = [step.as_json() for step in schedule.chosen(len(fullest))] if wanted else []
     return Data(facts, told, tokenised(rows.select(fullest)), tokenised(held_out), seconds=0)
+
+
+def _data_shown(orders: dict[str, Any], trainer: Trainer) -> Data:
+    """Rows with images: the longest of the micro-batches that may be the fullest; any rows may meet."""
+    rows = shown.ShownRows.of(orders, trainer.train_dataset)
+    refuse_long(rows.lengths, orders["data"]["lines"], orders["max_length"], orders["data"]["train"])
+    batches, more = rows.fullest(orders["trainer"]["per_device_train_batch_size"])
+    first, *others = ([rows.row(number) for number in batch] for batch in batches)
+    trainer.train_dataset = _repeated(orders, first)
+    facts = rows.facts() | {"batches": rows.told(batches), "more": more}
+    return Data(facts, [], first, [], seconds=0, others=others)
+
+
+def _repeated(orders: dict[str, Any], rows: list[Row]) -> Dataset:
+    """One micro-batch, for all that are rehearsed."""
+    return Dataset.from_list(rows * (orders["rehearsal"]["accumulation"] * RECORDED_STEPS))
 
 
 def _has_rows(orders: dict[str, Any]) -> bool:
@@ -259,6 +300,8 @@ def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
         "eval_steps": RECORDED_STEPS,
         "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None or _are_tokens(orders)},
     }
+    if shown.shows(orders):
+        arguments["remove_unused_columns"] = False  # rows say what they show
     if _are_tokens(orders):
         arguments["assistant_only_loss"] = False  # their labels say which tokens are trained
     return arguments
@@ -312,11 +355,13 @@ def _card(orders: dict[str, Any]) -> Card | None:
 
 def _dataset(orders: dict[str, Any]) -> Dataset:
     if _has_rows(orders):
-        return Dataset.from_list(orders["rehearsal"]["rows"] * (orders["rehearsal"]["accumulation"] * RECORDED_STEPS))
+        return _repeated(orders, orders["rehearsal"]["rows"])
     if _lengths(orders):
-        return Dataset.from_list([row_of(tokens, trained) for tokens, trained in _lengths(orders)])
+        rows = [row_of(tokens, trained) for tokens, trained in _lengths(orders)]
+        return Dataset.from_list(shown.with_places(rows, orders) if shown.shows(orders) else rows)
     if orders["data"]:
-        return conversations(orders["data"]["train"])
+        read = conversations_in_parts if shown.shows(orders) else conversations
+        return read(orders["data"]["train"])
     batch = orders["trainer"]["per_device_train_batch_size"]
     return _rows(orders, batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS)
 

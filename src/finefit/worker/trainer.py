@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer as HuggingFaceTrainer
 from transformers.integrations.liger import apply_liger_kernel
 from trl import SFTTrainer
@@ -23,11 +23,16 @@ class Trainer(Staged, SFTTrainer):
 
     `hold_outputs` keeps the model's output, and so the logits, alive to the end of the `step`, or until the `next` one
     replaces it, as hand-written loops do that name it. Published measurements were made so; a run never is (`no`).
+
+    `in_order`: rows come as they stand, and not the longest first.
     """
 
-    def __init__(self, *args: Any, loss: str = "fused", hold_outputs: str = "no", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, loss: str = "fused", hold_outputs: str = "no", in_order: bool = False, **kwargs: Any
+    ) -> None:
         self.loss = loss
         self.hold_outputs = hold_outputs
+        self.in_order = in_order
         self._outputs: Any = None
         if loss == "liger":  # before SFTTrainer, which would leave this loss out: TRL's head wraps it
             apply_liger_kernel(kwargs["model"], {"fused_linear_cross_entropy": True})
@@ -81,6 +86,8 @@ class Trainer(Staged, SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
+        if self.in_order:
+            return SequentialSampler(rows)
         lengths = [len(ids) for ids in rows["input_ids"]]
         return LongestFirst(
             lengths,

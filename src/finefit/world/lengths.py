@@ -7,13 +7,18 @@ figures here are guessed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from .image_rows import refs_of, texts_of
 
 BYTES_PER_TOKEN = 4
 """Of UTF-8. Guessed: a rule of thumb for English; code has fewer, and so has text that a vocabulary is not made for."""
 MESSAGE_TOKENS = 5
 """Guessed, as ChatML marks a message: its start, the role, a new line, its end, a new line."""
+IMAGE_TOKENS = 3
+"""Guessed, as Qwen marks an image: its start, its end, and a placeholder where its pieces go."""
 ENDING_TOKENS = 2
 """Of these, what an answer ends with, and so is trained with it."""
 
@@ -24,18 +29,21 @@ APPROXIMATION = (
 
 
 def approximate_lengths(path: str, assistant_only: bool) -> list[tuple[int, int]]:
-    """Of each row of a file that was checked: all tokens, and those that are trained."""
+    """Of each row of a file that was checked: all tokens, and those that are trained. An image is one placeholder and
+    what marks it."""
     with Path(path).open(encoding="utf-8") as file:
         return [_row(line, assistant_only) for line in file if line.strip()]
 
 
 def _row(line: str, assistant_only: bool) -> tuple[int, int]:
-    messages = list(_messages(line))
-    everything = sum(tokens + MESSAGE_TOKENS for _, tokens in messages)
+    row = json.loads(line)
+    messages = list(_messages(row))
+    everything = sum(tokens + MESSAGE_TOKENS for _, tokens in messages) + IMAGE_TOKENS * len(refs_of(row))
     answers = sum(tokens + ENDING_TOKENS for role, tokens in messages if role == "assistant")
     return everything, answers if assistant_only else everything
 
 
-def _messages(line: str) -> Iterator[tuple[str, int]]:
-    for message in json.loads(line)["messages"]:
-        yield message["role"], -(-len(message["content"].encode()) // BYTES_PER_TOKEN)
+def _messages(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for message in row["messages"]:
+        text = "".join(texts_of(message["content"]))
+        yield message["role"], -(-len(text.encode()) // BYTES_PER_TOKEN)

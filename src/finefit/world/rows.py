@@ -1,7 +1,7 @@
 """A JSONL data file, checked row by row before anything is loaded. No torch, and never the whole file in memory.
 
-Knows: whether each row is a conversation that can be trained on.
-Does not know: tokens; whether the roles alternate as the model's chat template wants.
+Knows: whether each row is a conversation that can be trained on, and the sizes of the images that it shows.
+Does not know: tokens; whether the roles alternate as the model's chat template wants; what images show.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from finefit.errors import BadInput, Problem
+from finefit.nouns.images import Size
+
+from .image_files import Unreadable, size_of
+from .image_rows import has_images, refs_of, texts_of, wrong_parts, wrong_with_images
+from .kinds import kind
 
 ROLES = ("system", "user", "assistant", "tool")
 SHOWN = 20
@@ -34,29 +39,39 @@ EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant
 class Rows:
     lines: tuple[int, ...]
     # of each row, the line it stands on: blank lines are skipped
+    shown: tuple[tuple[Size, ...], ...] = ()
+    # of each row, the sizes of its images, in their order; nothing where no row has any
 
     @property
     def rows(self) -> int:
         return len(self.lines)
 
 
-def check_rows(path: Path | str) -> Rows:
-    """Every row is a conversation to train on, or all that are not are named."""
+TEXT_ALONE = "this version would not train on images"
+
+
+def check_rows(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
+    """Every row is a conversation to train on, or all that are not are named. `blind`: why no row may show images;
+    empty where rows may."""
     lines: list[int] = []
+    shown: list[tuple[Size, ...]] = []
     bad: list[Problem] = []
+    folder = Path(path).absolute().parent
     with _opened(path) as file:
         for number, raw in enumerate(file, 1):
             if not raw.strip():
                 continue
             lines.append(number)
-            reason = _wrong_with(raw)
-            if reason:
-                bad.append(Problem(reason, where=f"{path}:{number}"))
+            try:
+                row = _conversation(raw, blind)
+                shown.append(tuple(size_of(ref, folder) for ref in refs_of(row)) if not blind else ())
+            except (WrongRow, Unreadable) as error:
+                bad.append(Problem(str(error), where=f"{path}:{number}"))
     if bad:
         raise BadInput(*_shortened(bad, path, len(lines)))
     if not lines:
         raise BadInput(Problem("there are no rows in this file", where=str(path), hint=f"rows like {EXAMPLE}"))
-    return Rows(tuple(lines))
+    return Rows(tuple(lines), tuple(shown) if any(shown) else ())
 
 
 def _opened(path: Path | str) -> BinaryIO:
@@ -76,21 +91,33 @@ def _shortened(bad: list[Problem], path: Path | str, rows: int) -> list[Problem]
     return [*bad[:SHOWN], total]
 
 
-def _wrong_with(raw: bytes) -> str:
-    """Why a line is no row to train on; empty where it is one."""
+class WrongRow(Exception):
+    """Why a line is no row to train on."""
+
+
+def _conversation(raw: bytes, blind: str) -> Mapping[str, Any]:
+    row, reason = _read(raw)
+    reason = reason or _wrong_conversation(row, blind)
+    if reason:
+        raise WrongRow(reason)
+    return row
+
+
+def _read(raw: bytes) -> tuple[Mapping[str, Any], str]:
+    """The row, or why there is none."""
     try:
         row = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_repeats)
     except UnicodeDecodeError as error:
-        return f"byte {error.start + 1} of the line is not UTF-8"
+        return {}, f"byte {error.start + 1} of the line is not UTF-8"
     except json.JSONDecodeError as error:
-        return _wrong_json(raw, error)
+        return {}, _wrong_json(raw, error)
     except RepeatedKey as error:
-        return f"the key `{error}` is there twice"
+        return {}, f"the key `{error}` is there twice"
     except (RecursionError, ValueError) as error:
-        return f"cannot be read as JSON: {error}"
+        return {}, f"cannot be read as JSON: {error}"
     if not isinstance(row, dict):
-        return f"the row is {_kind(row)}, not an object" + _if_array(raw)
-    return _wrong_conversation(row)
+        return {}, f"the row is {kind(row)}, not an object" + _if_array(raw)
+    return row, ""
 
 
 class RepeatedKey(Exception):
@@ -115,7 +142,7 @@ def _if_array(raw: bytes) -> str:
     return "; a JSON array is not JSONL, which has one object on each line" if raw.lstrip()[:1] == b"[" else ""
 
 
-def _wrong_conversation(row: Mapping[str, Any]) -> str:
+def _wrong_conversation(row: Mapping[str, Any], blind: str) -> str:
     if "messages" not in row:
         other = next((words for key, words in OTHER_FORMATS.items() if key in row), "")
         return "no `messages`" + (f"; this looks like {other}, which has to be converted first" if other else "")
@@ -123,17 +150,23 @@ def _wrong_conversation(row: Mapping[str, Any]) -> str:
         return "the row has `tools`, which this version would not train on"
     messages = row["messages"]
     if not isinstance(messages, list):
-        return f"`messages` is {_kind(messages)}, not a list"
+        return f"`messages` is {kind(messages)}, not a list"
     if not messages:
         return "`messages` is empty"
-    wrong = next((reason for i, m in enumerate(messages, 1) if (reason := _wrong_message(m, i))), "")
-    return wrong or _wrong_turns(messages)
+    wrong = next((reason for i, m in enumerate(messages, 1) if (reason := _wrong_message(m, i, blind))), "")
+    return wrong or _wrong_turns(messages) or _wrong_images(row, blind)
 
 
-def _wrong_message(message: Any, number: int) -> str:
+def _wrong_images(row: Mapping[str, Any], blind: str) -> str:
+    if blind:
+        return f"the row has images: {blind}" if has_images(row) else ""
+    return wrong_with_images(row)
+
+
+def _wrong_message(message: Any, number: int, blind: str) -> str:
     where = f"message {number}"
     if not isinstance(message, dict):
-        return f"{where} is {_kind(message)}, not an object"
+        return f"{where} is {kind(message)}, not an object"
     for key in ("role", "content"):
         if key not in message:
             other = ": `from` and `value` are ShareGPT's names" if "from" in message else ""
@@ -143,16 +176,18 @@ def _wrong_message(message: Any, number: int) -> str:
         return f"{where} has `{extra[0]}`, which this version would not train on: only role and content are read"
     if message["role"] not in ROLES:
         return f"{where} has the role {json.dumps(message['role'])}, not one of {', '.join(ROLES)}"
-    if not isinstance(message["content"], str):
-        later = "; content in parts (images) comes in a later version" if isinstance(message["content"], list) else ""
-        return f"the content of {where} is {_kind(message['content'])}, not text{later}"
-    if not _encodable(message["content"]):
+    content = message["content"]
+    if not isinstance(content, str if blind else str | list):
+        parts = f"; content in parts is for images, and {blind}" if blind and isinstance(content, list) else ""
+        return f"the content of {where} is {kind(content)}, not text{parts}"
+    wrong = wrong_parts(content, where)
+    if not wrong and not all(_encodable(text) for text in texts_of(content)):
         return f"the content of {where} has half of a surrogate pair, which is no character"
-    return ""
+    return wrong
 
 
 def _wrong_turns(messages: list[Mapping[str, Any]]) -> str:
-    answers = [message["content"] for message in messages if message["role"] == "assistant"]
+    answers = ["".join(texts_of(message["content"])) for message in messages if message["role"] == "assistant"]
     if not answers:
         return "no message of the assistant: nothing to train on"
     return "" if any(answer.strip() for answer in answers) else "every message of the assistant is empty"
@@ -164,19 +199,3 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "text"
-        case list():
-            return "a list"
-        case _:
-            return "an object"

@@ -135,10 +135,10 @@ def images_have_a_size(given: Given) -> Iterator[Problem]:
         yield Problem("of which size is not said", where=given.where("images"), hint="image_size: WIDTHxHEIGHT")
 
 
-def rows_to_train_on_show_nothing(given: Given) -> Iterator[Problem]:
+def rows_show_their_own_images(given: Given) -> Iterator[Problem]:
     if given.job.data and given.has("image_size"):
-        why = "this version estimates what images need, and trains on text"
-        yield Problem("rows with images come in a later version", where=given.where("image_size"), why=why)
+        why = f"{given.where('data')} says which images its rows show, and their sizes are read"
+        yield Problem("does not go with a file's rows", where=given.where("image_size"), why=why, hint="leave it out")
 
 
 def files_are_there(given: Given) -> Iterator[Problem]:
@@ -177,7 +177,7 @@ RULES: tuple[Rule, ...] = (
     scaled_gradients_need_float32,
     evaluation_needs_rows,
     images_have_a_size,
-    rows_to_train_on_show_nothing,
+    rows_show_their_own_images,
     *engine_rules.RULES,
     *writing_rules.RULES,
     *preference_rules.RULES,

@@ -1,0 +1,117 @@
+"""`finefit estimate --data` of rows that show images, as a user asks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vision import qwen2_vl
+
+from finefit.cli.main import run
+from pictures import picture, row, write
+from small import LLAMA
+
+pytest.importorskip("PIL.Image")
+pytestmark = pytest.mark.xdist_group("images")
+
+GROWING = ((120, 80), (240, 160), (480, 480))
+"""Of one image of the file; another one is larger than the first two of these."""
+
+
+def estimated(capsys: pytest.CaptureFixture[str], model: Path, data: str, *words: str) -> dict[str, Any]:
+    asked = ["estimate", str(model), "--data", data, "--gpu", "RTX4090", *words, "--json"]
+    assert run(asked) == 0, capsys.readouterr().err
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def model(folder: Path, config: dict[str, Any]) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_larger_image_never_takes_less(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One image of a file grows: no peak is smaller than the one before, and the last is larger than the first; the
+    row that sets it is named, and is the one with the largest image in the end."""
+    seeing, other = model(tmp_path / "model", qwen2_vl()), picture(tmp_path, 300, 200)
+    told = []
+    for size in GROWING:
+        rows = [row("a"), row("a", picture(tmp_path, *size)), row("a", other), row("a long one " * 40)]
+        data = write(tmp_path / "rows.jsonl", *rows)
+        told.append(estimated(capsys, seeing, data))
+    peaks = [each["memory"]["allocated_bytes"] for each in told]
+    assert peaks == sorted(peaks)
+    assert peaks[0] < peaks[-1]
+    assert told[-1]["data"]["shown"]["peak_lines"] == [2]
+    assert told[0]["data"]["shown"]["peak_lines"] != [2]
+
+
+def test_the_answer_says_what_rows_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many images of which sizes, the lines that set the peak, and how they were found; micro-batches are of as
+    many rows as there are."""
+    seeing = model(tmp_path / "model", qwen2_vl())
+    names = [picture(tmp_path, *size) for size in ((300, 200), (56, 70))]
+    data = write(tmp_path / "rows.jsonl", row("a", *names), row("a", names[1]), row("a"))
+    told = estimated(capsys, seeing, data, "--per-device-train-batch-size", "4")
+    shown = told["data"]["shown"]
+    assert (shown["images"], shown["rows"], shown["rehearsed"], shown["more"]) == (3, 2, 1, 0)
+    assert (shown["smallest"], shown["largest"]) == ([56, 70], [300, 200])
+    assert shown["peak_lines"] == [1, 2, 3]
+    assert any(f"{data}:1, {data}:2, {data}:3" in note for note in told["notes"])
+    assert not any("--image-size" in note for note in told["notes"])
+    assert told["recipe"]["max_length"] == told["data"]["longest_tokens"]
+
+
+def test_bad_rows_are_named_before_anything_is_rehearsed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An image that is not there, and a place without one, by file and line."""
+    data = write(tmp_path / "rows.jsonl", row("a", "nowhere.png"), row([{"type": "image"}]))
+    assert run(["estimate", str(model(tmp_path / "model", qwen2_vl())), "--data", data]) == 2
+    said = capsys.readouterr().err
+    assert f"{data}:1: the image {tmp_path / 'nowhere.png'} cannot be read" in said
+    assert f"{data}:2: 0 images beside the messages, and 1 place for one in them" in said
+
+
+def test_an_image_that_the_processor_refuses_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the line of its row, or by the option that gives its size."""
+    seeing = str(model(tmp_path / "model", qwen2_vl()))
+    data = write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 2000, 10)), row("a", picture(tmp_path, 2001, 10)))
+    assert run(["estimate", seeing, "--data", data]) == 2
+    assert f"{data}:2: an image is 2001 × 10: one side is more than 200 times" in (said := capsys.readouterr().err)
+    assert f"{data}:1" not in said
+    assert run(["estimate", seeing, "--image-size", "10x2001"]) == 2
+    assert "image_size: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        (LLAMA, "llama sees nothing"),
+        (LLAMA | {"model_type": "gemma3", "vision_config": {}}, "how models of type gemma3 see is not known"),
+    ],
+)
+def test_a_model_that_sees_nothing_is_shown_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], config: dict[str, Any], why: str
+) -> None:
+    """The row is named, with the reason."""
+    data = write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 40, 40)))
+    assert run(["estimate", str(model(tmp_path / "model", config)), "--data", data]) == 2
+    assert f"{data}:1: the row has images: {why}" in capsys.readouterr().err
+
+
+def test_a_run_trains_on_no_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are not left out in silence."""
+    (tmp_path / "job.yaml").write_text("model: examples/base\ndata: rows.jsonl\ngpu: cpu\n")
+    data = write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 40, 40)))
+    base = Path(__file__).parent.parent / "examples" / "base"
+    assert run(["train", str(tmp_path / "job.yaml"), "--model", str(base)]) == 2
+    assert f"{data}:1: the row has images: this version would not train on images" in capsys.readouterr().err
+
+
+def test_a_size_does_not_go_with_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They say themselves what they show."""
+    data = write(tmp_path / "rows.jsonl", row("a"))
+    assert run(["estimate", "Qwen/Qwen2-VL-2B-Instruct", "--data", data, "--image-size", "64x64"]) == 2
+    assert "does not go with a file's rows" in capsys.readouterr().err
