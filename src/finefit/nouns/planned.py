@@ -10,6 +10,7 @@ from .knobs import Knobs
 from .machine import Machine
 from .method import Method, name_of
 from .pace import Pace
+from .workload import Workload
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,13 @@ class Candidate:
     peak_bytes: int
     # allocated
     pace: Pace
+    waste: float = 1.0
+    # tokens that are read for each of the job's own rows: those of a micro-batch are padded to its longest
+
+    @property
+    def seconds(self) -> float:
+        """By which recipes are compared."""
+        return self.pace.step_seconds * self.waste
 
     @property
     def family(self) -> Family:
@@ -73,3 +81,5 @@ class Planned:
     # of them, with the allocator
     seconds: float
     notes: tuple[str, ...] = ()
+    workload: Workload | None = None
+    # of the job's own rows on the choice

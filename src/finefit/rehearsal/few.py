@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from finefit.catalog.atlas import tape_bytes
 from finefit.catalog.rates import rates_of
 from finefit.estimate.pace.setup import Setup
 from finefit.nouns.engine import Engine
@@ -19,11 +18,10 @@ from finefit.nouns.task import ROWS, Training
 from finefit.search.engine import of_one_rank
 from finefit.tape.affine import Few
 from finefit.tape.tape import Tape
-from finefit.tape.written import decode
 
 from . import cache
 from .build import build
-from .find import as_asked
+from .find import as_asked, of_atlas
 from .recipe import OURS, Recipe
 
 SHAPES: tuple[Checkpointing, ...] = ("all", 0, 12)
@@ -69,8 +67,7 @@ class Rehearsals:
 
     def _tape(self, recipe: Recipe) -> Tape | None:
         if recipe.key not in self._tapes:
-            data = tape_bytes(recipe.key)
-            tape = cache.read(recipe.key) if data is None else decode(data)
+            tape = of_atlas(recipe.key) or cache.read(recipe.key)
             known = tape is not None and tape.history_at(recipe.point) is not None
             self._tapes[recipe.key] = tape if known else self._built(recipe)
         return self._tapes[recipe.key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -57,8 +58,15 @@ def as_asked(recording: Recording, recipe: Recipe) -> Recording:
 
 
 def _in_atlas(recipe: Recipe) -> Found | None:
-    data = tape_bytes(recipe.key)
-    return None if data is None else _told(recipe, decode(data), "atlas", _other_versions)
+    tape = of_atlas(recipe.key)
+    return None if tape is None else _told(recipe, tape, "atlas", _other_versions)
+
+
+@functools.cache
+def of_atlas(key: str) -> Tape | None:
+    """Read once: a tape remembers what it has laid out."""
+    data = tape_bytes(key)
+    return None if data is None else decode(data)
 
 
 def _in_cache(recipe: Recipe) -> Found | None:

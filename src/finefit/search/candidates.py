@@ -18,12 +18,14 @@ from finefit.nouns.method import Method
 from finefit.nouns.model import Model
 from finefit.nouns.planned import Candidate
 from finefit.nouns.recording import Recording
+from finefit.nouns.workload import Lengths
 from finefit.tape.affine import Few, lines_of
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 
 from .choice import choose, suited
 from .dials import micro_batches
 from .engine import engine_for
+from .workload import padded
 
 LEAST_SHOWN = 4
 """Layers of a part, that a tape of some checkpointed layers has at least."""
@@ -45,6 +47,14 @@ class Asked:
     method: Method
     model: Model
     machine: Machine
+    lengths: Lengths | None = None
+    # of the job's own rows
+
+    def waste(self, micro_batch: int) -> float:
+        if self.lengths is None:
+            return 1.0
+        tokens = self.lengths.tokens
+        return padded(tokens, micro_batch, self.job.seed) / sum(tokens)
 
     def knobs(self, micro_batch: int, checkpointing: Checkpointing) -> tuple[Knobs, Engine | None]:
         """What nothing pins is as `choose` has it."""
@@ -61,8 +71,9 @@ class Asked:
 def candidates(asked: Asked, rehearsals: Rehearsals, limit_bytes: int) -> Iterator[Candidate]:
     """Until a micro-batch has none within the limit: a larger one has none either."""
     for micro_batch in micro_batches(asked.job, asked.machine.count):
+        waste = asked.waste(micro_batch)
         for shape in _shapes(asked):
-            found = list(_of_shape(asked, micro_batch, shape, rehearsals))
+            found = [replace(one, waste=waste) for one in _of_shape(asked, micro_batch, shape, rehearsals)]
             yield from found
             if shape == "all" and found and found[0].peak_bytes > limit_bytes:
                 return

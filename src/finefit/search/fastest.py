@@ -17,6 +17,9 @@ NEVER = (math.inf, 0, "")
 USUAL_RATIO = 1.09
 """Of the most that may be reserved over what is allocated, before any was checked."""
 
+STEADY = 0.005
+"""By less differs what is reserved over what is allocated, between recipes that checkpoint a layer more or less."""
+
 Check = Callable[[Candidate], int]
 """With the allocator: the most that the device may show."""
 
@@ -39,8 +42,12 @@ class Search:
         return self.known[candidate] <= self.limit_bytes
 
     def is_hopeless(self, candidate: Candidate) -> bool:
-        """What is allocated is too much already."""
-        return candidate.peak_bytes + self.beside_bytes > self.limit_bytes
+        """What is allocated is too much already, or what one of its family reserved more says so."""
+        if candidate.peak_bytes + self.beside_bytes > self.limit_bytes:
+            return True
+        alike = [one for one in self.known if one.family == candidate.family]
+        expected = self.weighed(candidate).high_bytes
+        return bool(alike) and candidate not in self.known and expected > self.limit_bytes * (1 + STEADY)
 
     def seems_to_fit(self, candidate: Candidate) -> bool:
         return self.weighed(candidate).high_bytes <= self.limit_bytes
@@ -82,7 +89,7 @@ class Search:
 
 def order(candidate: Candidate) -> tuple[float, int, str]:
     """The fastest first; of two equally fast ones, the smaller."""
-    return candidate.pace.step_seconds, candidate.peak_bytes, repr(candidate.knobs)
+    return candidate.seconds, candidate.peak_bytes, repr(candidate.knobs)
 
 
 def families(candidates: Iterable[Candidate]) -> dict[Family, list[Candidate]]:

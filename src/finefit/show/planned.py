@@ -9,6 +9,7 @@ from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.method import name_of
 from finefit.nouns.planned import Candidate, Planned, Weighed
+from finefit.nouns.workload import Workload
 from finefit.units import human_bytes, human_seconds
 
 from . import json, pace, terminal
@@ -27,11 +28,18 @@ def of_planned(planned: Planned) -> dict[str, Any]:
         "choice": None if planned.choice is None else _of_estimate(planned.choice),
         "alternatives": [_of_weighed(one) for one in planned.alternatives],
         "passed_over": [{"recipe": one.what, "why": one.why} for one in planned.passed_over],
+        "cost": _of_workload(planned.workload),
         "weighed": planned.weighed,
         "checked": planned.checked,
         "seconds": planned.seconds,
         "notes": [*planned.notes, *(base.get("notes", []))],
     }
+
+
+def _of_workload(work: Workload | None) -> dict[str, Any] | None:
+    if work is None:
+        return None
+    return {**vars(work), "usd": work.usd, "offer": None if work.offer is None else vars(work.offer)}
 
 
 def _of_estimate(estimate: Estimate) -> dict[str, Any]:
@@ -66,6 +74,8 @@ def show(planned: Planned) -> None:
         terminal.show_estimate(planned.choice)
         console.print(_alternatives(planned.choice, planned.alternatives))
     console.print(_passed_over(planned))
+    if planned.workload is not None:
+        console.print(_run(planned.workload))
     for note in planned.notes:
         console.print(f"note: {note}", style="dim")
 
@@ -84,6 +94,17 @@ def _alternatives(choice: Estimate, alternatives: tuple[Weighed, ...]) -> Table:
     for one in alternatives:
         table.add_row(*_cells(one.candidate, one.high_bytes, "" if one.is_checked else "about "))
     return table
+
+
+def _run(work: Workload) -> str:
+    hours = f"{human_seconds(work.seconds)} ({human_seconds(work.low)} to {human_seconds(work.high)})"
+    of = f"{work.rows:,} rows, the longest line {work.longest_line}; {work.steps:,} steps"
+    read = f"{work.tokens:,} tokens ({100 * work.real_share:.0f} % of what is read, the rest pads)"
+    what = f"the run: {of}, {read}; {hours}"
+    if work.offer is None or work.usd is None:
+        return f"{what}; no price is known"
+    offer = work.offer
+    return f"{what}; {work.usd:,.2f} USD at {offer.provider} ({offer.usd_per_hour:.2f} an hour, {offer.date})"
 
 
 def _cells(candidate: Candidate, high_bytes: int, about: str) -> tuple[str, str, str, str]:

@@ -7,7 +7,7 @@ figures here are guessed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +28,49 @@ APPROXIMATION = (
 )
 
 
+COUNTED = (
+    f"tokens of the text are the model's own; what its chat template adds is guessed, {MESSAGE_TOKENS} for each message"
+)
+
+
+def file_lengths(path: str, folder: str | None) -> tuple[list[int], str]:
+    """Tokens of each row of a file that was checked, and how they were found. `folder`: of the model's tokenizer."""
+    count = None if folder is None else _counter(Path(folder) / "tokenizer.json")
+    with Path(path).open(encoding="utf-8") as file:
+        found = [_row(line, False, count or _guessed)[0] for line in file if line.strip()]
+    return found, APPROXIMATION if count is None else COUNTED
+
+
+def _counter(file: Path) -> Callable[[str], int] | None:
+    """None where the library that reads tokenizers is not installed."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        return None
+    tokenizer = Tokenizer.from_file(str(file))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _guessed(text: str) -> int:
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+
 def approximate_lengths(path: str, assistant_only: bool) -> list[tuple[int, int]]:
     """Of each row of a file that was checked: all tokens, and those that are trained. An image is one placeholder and
     what marks it."""
     with Path(path).open(encoding="utf-8") as file:
-        return [_row(line, assistant_only) for line in file if line.strip()]
+        return [_row(line, assistant_only, _guessed) for line in file if line.strip()]
 
 
-def _row(line: str, assistant_only: bool) -> tuple[int, int]:
+def _row(line: str, assistant_only: bool, count: Callable[[str], int]) -> tuple[int, int]:
     row = json.loads(line)
-    messages = list(_messages(row))
+    messages = list(_messages(row, count))
     everything = sum(tokens + MESSAGE_TOKENS for _, tokens in messages) + IMAGE_TOKENS * len(refs_of(row))
     answers = sum(tokens + ENDING_TOKENS for role, tokens in messages if role == "assistant")
     return everything, answers if assistant_only else everything
 
 
-def _messages(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+def _messages(row: Mapping[str, Any], count: Callable[[str], int]) -> Iterator[tuple[str, int]]:
     for message in row["messages"]:
         text = "".join(texts_of(message["content"]))
-        yield message["role"], -(-len(text.encode()) // BYTES_PER_TOKEN)
+        yield message["role"], count(text)
