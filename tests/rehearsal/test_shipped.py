@@ -50,15 +50,22 @@ def test_a_shipped_tape_equals_a_fresh_rehearsal(name: str) -> None:
     assert told.recording.trainable_parameters == fresh.trainable_parameters
 
 
-def test_the_atlas_needs_no_torch(tmp_path: Path) -> None:
-    """`finefit estimate` of a shipped recipe imports no torch, and asks no worker that would."""
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["estimate", "llama-3.1-8b", "--gpu", "H100-80GB", "--per-device-train-batch-size", "3", "--lora-r", "24"],
+        ["plan", "llama-3.2-3b", "--gpu", "RTX4070", "--method", "qlora4", "--max-length", "1500"],
+    ],
+    ids=["estimate", "plan"],
+)
+def test_the_atlas_needs_no_torch(words: list[str], tmp_path: Path) -> None:
+    """A shipped recipe imports no torch, and asks no worker that would."""
     broken = tmp_path / "torch"
     broken.mkdir()
     (broken / "__init__.py").write_text("raise AssertionError('torch was imported')")
     path = os.pathsep.join([str(tmp_path), *sys.path])
     done = subprocess.run(
-        [sys.executable, "-m", "finefit", "estimate", "llama-3.1-8b", "--gpu", "H100-80GB", "--json",
-         "--per-device-train-batch-size", "3", "--max-length", "1500", "--lora-r", "24"],
+        [sys.executable, "-m", "finefit", *words, "--json"],
         env=os.environ | {"PYTHONPATH": path, "FINEFIT_CACHE": str(tmp_path / "cache")},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
