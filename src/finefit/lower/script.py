@@ -70,7 +70,7 @@ def _wanted(orders: Orders) -> Iterator[tuple[str, bool]]:
     yield "import json", not dpo
     yield "from contextlib import contextmanager", dpo and checkpoints
     yield "from pathlib import Path\n", True
-    yield "import torch", True
+    yield "import torch", not dpo or orders["adapter_dtype"] is not None
     yield ("from datasets import load_dataset" if dpo else "from datasets import Dataset"), True
     prepares = model["quantization"] is not None and model["prepare"]
     peft = (("LoraConfig", orders["peft"]), ("PeftModel", checkpoints), ("get_peft_model", orders["peft"] and not dpo))
