@@ -85,8 +85,9 @@ def test_files_are_whole_or_as_before_however_writing_ends(
     found = texts(tmp_path / "plan")
     assert all(found[name] in (FIRST[name], new[name]) for name in FIRST)
     monkeypatch.undo()
-    write_files(tmp_path / "plan", new)
-    assert texts(tmp_path / "plan") == new
+    third = {"job.yaml": "a: 4\n", "train.py": "x = 4\n"}
+    write_files(tmp_path / "plan", third)
+    assert texts(tmp_path / "plan") == third
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
