@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 
 import finefit
-from finefit.api import answer_of, images_of, method_of
+from finefit.api import answer_of, images_of, launch, method_of, plan_files, write_files
 from finefit.cli.main import run
 from finefit.errors import RunFailed
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.files import Files
 from finefit.nouns.images import Images
 from finefit.nouns.job import Job
+from finefit.nouns.knobs import Knobs
 from finefit.nouns.ledger import Ledger
 from finefit.nouns.method import Method
 from finefit.nouns.model import Model
+from finefit.nouns.planned import Planned
 from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap, Receipt
 from finefit.nouns.task import Generate
@@ -80,6 +83,23 @@ class Api(ModuleType):
 
     def estimate_rows(self, job: Job, **how: Any) -> Estimate:
         return self.estimate(job.model, method=method_of(job), rows=job.data, **how)
+
+    def plan(self, job: Job, **how: Any) -> Planned:
+        self._note(job=job, **how)
+        machine, knobs = machine_named(job.gpu), Knobs(512, job.global_batch_size)
+        ledger = Ledger(self.peak_bytes, "backward", {}, (), 10, 1, device=Range(*self.device_bytes))
+        choice = Estimate(Model(job.model, {}), method_of(job), knobs, machine, ledger, "atlas", {}, (), 0.1)
+        fits = self.device_bytes[2] <= 10
+        return Planned(machine, choice if fits else None, None if fits else choice, (), (), 1, 1, 0.1)
+
+    def plan_files(self, job: Job, choice: Estimate) -> Files:
+        return plan_files(job, choice)
+
+    def write_files(self, folder: Path, files: Files) -> dict[str, Path]:
+        return write_files(folder, files)
+
+    def launch(self, job_file: Path, to: str, nodes: int) -> tuple[Path, str]:
+        return launch(job_file, to, nodes)
 
     def answer_of(self, job: Job) -> Generate:
         return answer_of(job)

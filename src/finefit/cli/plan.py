@@ -30,6 +30,16 @@ def command(
     ],
     *,
     gpu: Annotated[Text, option("NAME", "Like RTX4090 or 8xH100-80GB; auto: this machine. [auto]")] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--output-dir",
+            "-o",
+            metavar="DIR",
+            show_default=False,
+            help="Write job, script, DeepSpeed and accelerate files there.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     **recipe: object,
 ) -> None:
@@ -49,10 +59,14 @@ def command(
     with live.working() as say:
         found = api.plan(job, methods=methods, progress=say)
     found = replace(found, notes=(*notes, *found.notes))
+    files = None if found.choice is None else api.plan_files(job, found.choice)
+    paths = None if files is None or into is None else api.write_files(into, files)
     if as_json:
-        json.write(planned.of_planned(found))
+        json.write(planned.of_planned(found, paths if files is None or paths else files.texts))
     else:
         planned.show(found)
+        if files is not None and paths is not None:
+            planned.show_files(files, paths)
     if found.choice is None:
         raise typer.Exit(DOES_NOT_FIT)
 
@@ -61,6 +75,6 @@ def _job(about: str, options: dict[str, str], keys: set[str]) -> tuple[Job, tupl
     from finefit.world.jobs import job_of_options, read_job
 
     if Path(about).suffix in (".yaml", ".yml"):
-        return read_job(about, options)
+        return read_job(about, options, ("model",))
     job, notes = job_of_options(options, keys, is_pinned=False)
     return replace(job, model=about), notes

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.files import Files
 from finefit.nouns.method import name_of
 from finefit.nouns.planned import Candidate, Planned, Weighed
 from finefit.nouns.workload import Workload
@@ -19,8 +23,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def of_planned(planned: Planned) -> dict[str, Any]:
-    """As of an estimate, of the choice; where nothing fits, of what lacks least."""
+def of_planned(planned: Planned, files: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """As of an estimate, of the choice; where nothing fits, of what lacks least. `files`: by name the path, or the text
+    where none is written."""
     shown = planned.choice or planned.nearest
     base = {} if shown is None else json.of_estimate(shown)
     return {
@@ -31,6 +36,7 @@ def of_planned(planned: Planned) -> dict[str, Any]:
         "cost": _of_workload(planned.workload),
         "weighed": planned.weighed,
         "checked": planned.checked,
+        "files": {name: str(each) for name, each in (files or {}).items()},
         "seconds": planned.seconds,
         "notes": [*planned.notes, *(base.get("notes", []))],
     }
@@ -128,3 +134,14 @@ def _passed_over(planned: Planned) -> Table:
     for one in planned.passed_over:
         table.add_row(one.what, one.why)
     return table
+
+
+def show_files(files: Files, paths: Mapping[str, Path]) -> None:
+    console = terminal.console_on(sys.stdout)
+    for path in paths.values():
+        console.print(f"wrote {path}", soft_wrap=True)
+    for note in files.notes:
+        console.print(f"note: {note}", style="dim")
+    if files.launch:
+        folder = shlex.quote(str(next(iter(paths.values())).parent))
+        console.print(f"start: cd {folder} && {files.launch}", style="bold", soft_wrap=True)

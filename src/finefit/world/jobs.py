@@ -25,13 +25,15 @@ class ReadJob(NamedTuple):
     # old spellings, and what they were read as
 
 
-def read_job(path: Path | str, overrides: Mapping[str, str] | None = None) -> ReadJob:
+def read_job(
+    path: Path | str, overrides: Mapping[str, str] | None = None, required: Sequence[str] = REQUIRED
+) -> ReadJob:
     """The job of a file; `overrides` are options by name, and win. Raises `BadInput` with every problem."""
     path = Path(path)
     file = spelled(from_file(path), KEYS)
     options = spelled(from_options(overrides or {}), KEYS)
     both = Spelled(file.entries | options.entries, file.notes + options.notes, file.problems + options.problems)
-    return _job(both, [key for key in REQUIRED if key not in both.entries], str(path), {})
+    return _job(both, [key for key in required if key not in both.entries], str(path), {})
 
 
 def job_of_options(options: Mapping[str, str], keys: Collection[str], *, is_pinned: bool = True) -> ReadJob:
