@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .advice import Advice
 from .engine import Engine
 from .estimate import Estimate
 from .knobs import Knobs
@@ -73,3 +74,5 @@ class Planned:
     # of them, with the allocator
     seconds: float
     notes: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    # in both directions, about the choice, or about what lacks least

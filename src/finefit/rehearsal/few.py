@@ -40,6 +40,8 @@ class Rehearsals:
     trust_remote_code: bool = False
     images: Images | None = None
     task: Training = ROWS
+    builds: bool = True
+    # what no tape knows; else it stays unknown
     _tapes: dict[str, Tape | None] = field(default_factory=dict)
 
     def recipe(self, method: Method, knobs: Knobs, engine: Engine | None) -> Recipe:
@@ -72,6 +74,8 @@ class Rehearsals:
             data = tape_bytes(recipe.key)
             tape = cache.read(recipe.key) if data is None else decode(data)
             known = tape is not None and tape.history_at(recipe.point) is not None
+            if not (known or self.builds):
+                return None
             self._tapes[recipe.key] = tape if known else self._built(recipe)
         return self._tapes[recipe.key]
 

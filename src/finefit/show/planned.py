@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from finefit.nouns.advice import Advice, Direction
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.method import name_of
 from finefit.nouns.planned import Candidate, Planned, Weighed
+from finefit.search.advice import best
 from finefit.units import human_bytes, human_seconds
 
 from . import json, pace, terminal
@@ -27,10 +29,26 @@ def of_planned(planned: Planned) -> dict[str, Any]:
         "choice": None if planned.choice is None else _of_estimate(planned.choice),
         "alternatives": [_of_weighed(one) for one in planned.alternatives],
         "passed_over": [{"recipe": one.what, "why": one.why} for one in planned.passed_over],
+        "advice": [of_advice(one) for one in planned.advice],
         "weighed": planned.weighed,
         "checked": planned.checked,
         "seconds": planned.seconds,
         "notes": [*planned.notes, *(base.get("notes", []))],
+    }
+
+
+def of_advice(one: Advice) -> dict[str, Any]:
+    return {
+        "direction": one.direction,
+        "what": one.what,
+        "keys": dict(one.keys),
+        "touches": one.touches,
+        "fits": one.fits,
+        "high_bytes": one.after.high_bytes,
+        "saved_bytes": one.saved_bytes,
+        "tokens_per_second": one.after.tokens_per_second,
+        "time_lost": one.time_lost,
+        "is_checked": one.after.is_checked,
     }
 
 
@@ -66,6 +84,9 @@ def show(planned: Planned) -> None:
         terminal.show_estimate(planned.choice)
         console.print(_alternatives(planned.choice, planned.alternatives))
     console.print(_passed_over(planned))
+    for direction, title in TITLES.items():
+        if best(planned.advice, direction):
+            console.print(_advice(best(planned.advice, direction), title))
     for note in planned.notes:
         console.print(f"note: {note}", style="dim")
 
@@ -96,6 +117,26 @@ def _cells(candidate: Candidate, high_bytes: int, about: str) -> tuple[str, str,
         f"{candidate.pace.tokens_per_second:,.0f}",
         f"{about}{human_bytes(high_bytes)}",
     )
+
+
+TITLES: dict[Direction, str] = {"give up": "to need less memory", "spend": "where memory is left"}
+
+
+def _advice(given: tuple[Advice, ...], title: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("change")
+    for name in ("time", "device, at most"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("touches")
+    for one in given:
+        about = "" if one.after.is_checked else "about "
+        does = "" if one.fits else ": does not fit either"
+        table.add_row(
+            one.what, f"{100 * one.time_lost:+.0f} %", f"{about}{human_bytes(one.after.high_bytes)}", one.touches + does
+        )
+    return table
 
 
 def _passed_over(planned: Planned) -> Table:
