@@ -90,13 +90,13 @@ class Verbs:
     say: Callable[[str], None]
     rehearses: bool
 
-    def estimate(self, job: Job, *, must: bool = False) -> Estimate | Missing:
+    def estimate(self, job: Job, *, rehearses: bool | None = None) -> Estimate | Missing:
         try:
-            return self._estimate(job, rehearses=must or self.rehearses)
+            return self._estimate(job, self.rehearses if rehearses is None else rehearses)
         except NotKnown:
             return Missing("no tape knows it, and `--quick` does without rehearsals")
         except (BadInput, RunFailed) as error:
-            if must:
+            if rehearses:
                 raise
             return Missing(_first(error))
 

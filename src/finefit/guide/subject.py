@@ -27,6 +27,10 @@ USUAL_ROWS = 10_000
 """Where nobody says how many there are: hours follow from it, memory does not."""
 
 
+ONLY_LEAST = (
+    "no tape is shipped of this kind of card, so nothing was searched: micro-batch 1 with every layer recomputed was "
+    "rehearsed, which takes the least; a faster recipe may fit too"
+)
 T = TypeVar("T")
 
 
@@ -38,8 +42,8 @@ class Missing:
 
 
 class Asks(Protocol):
-    def estimate(self, job: Job, *, must: bool = False) -> Estimate | Missing:
-        """One pinned recipe. `must`: rehearsed even where that is not wanted."""
+    def estimate(self, job: Job, *, rehearses: bool | None = None) -> Estimate | Missing:
+        """One pinned recipe. `rehearses`: whether it may, whatever is wanted of the rest."""
 
     def plan(self, job: Job, methods: tuple[MethodName, ...], *, builds: bool) -> Planned | Missing: ...
 
@@ -91,7 +95,7 @@ class Subject:
 
     @cached_property
     def base(self) -> Estimate:
-        found = self.asks.estimate(self.base_job, must=True)
+        found = self.asks.estimate(self.base_job, rehearses=True)
         assert isinstance(found, Estimate), found
         return found
 
@@ -108,6 +112,10 @@ class Subject:
     def estimate(self, job: Job) -> Estimate | Missing:
         return self._once(("estimate", job), lambda: self.asks.estimate(job))
 
+    def known(self, job: Job) -> Estimate | Missing:
+        """Where nothing has to be rehearsed for it."""
+        return self._once(("known", job), lambda: self.asks.estimate(job, rehearses=False))
+
     def planned(self, gpu: str) -> Planned | Missing:
         """The fastest recipe that fits: of the asked method, else of one that needs less."""
         job = self.job
@@ -121,7 +129,27 @@ class Subject:
             global_batch_size=_divided(job.global_batch_size, machine_named(gpu).count * (micro or 1)),
         )
         builds = not self.is_quick and self.base.source != "atlas"
-        return self._once(("plan", gpu), lambda: self.asks.plan(free, self.methods, builds=builds))
+        return self._once(("plan", gpu), lambda: self._plan(free, builds))
+
+    def _plan(self, free: Job, builds: bool) -> Planned | Missing:
+        """Where no tape knows the card's kind, what takes the least of each method, in place of a search."""
+        found = self.asks.plan(free, self.methods, builds=builds)
+        if isinstance(found, Missing) or found.weighed:
+            return found
+        least = replace(free, per_device_train_batch_size=1, gradient_checkpointing="all")
+        asked = [self.estimate(replace(least, method=method)) for method in self.methods]
+        known = [one for one in asked if isinstance(one, Estimate)]
+        if not known:
+            return next(one for one in asked if isinstance(one, Missing))
+        return replace(
+            found,
+            choice=next((one for one in known if one.verdict == "fits"), None),
+            nearest=known[-1],
+            passed_over=(),
+            weighed=len(known),
+            checked=len(known),
+            notes=(*found.notes, ONLY_LEAST),
+        )
 
     @property
     def methods(self) -> tuple[MethodName, ...]:

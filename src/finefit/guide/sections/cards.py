@@ -33,6 +33,7 @@ def cards(subject: Subject) -> Iterator[Block]:
             yield from _chosen(subject, gpu, planned.choice)
         yield from _advice(planned)
         yield from _passed_over(planned)
+        yield from map(Paragraph, (f"Note: {note}." for note in planned.notes))
 
 
 def _feasibility(planned: Planned) -> str:
