@@ -14,12 +14,14 @@ from finefit.guide.markdown import markdown
 from finefit.guide.svg import svg
 
 EVIL = "<script>alert('x')</script> | `a` & [b](c)"
+ODD = "one ` <img src=x onerror=y> alone"
 CHART = Chart(
     "what <takes> it", "bytes", (Bar("one & all", (("weights", 3.0), ("rest", 1.0))), Bar("two", (("rest", 2.0),)))
 )
 BLOCKS = (
     Heading("A section"),
     Paragraph(EVIL),
+    Paragraph(ODD),
     Bullets(("first", EVIL), is_numbered=True),
     table(("what", "memory"), [(EVIL, size(2**31)), ("b", Quantity(1, "sequences"))]),
     CHART,
