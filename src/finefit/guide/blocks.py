@@ -52,7 +52,7 @@ def _words(value: float, unit: Unit, is_signed: bool = False) -> str:
         case "Gbit/s" | "GB/s" | "TFLOP/s" | "TFLOP":
             return f"{sign}{value:,.0f} {unit}" if value >= 10 else f"{sign}{value:.2f} {unit}"
         case "times":
-            return f"{sign}{value:.2f} ×"
+            return f"{sign}{value:,.0f} ×" if value >= 100 else f"{sign}{value:.2f} ×"
         case "":
             return f"{sign}{value:,.6g}"
         case _:

@@ -19,6 +19,13 @@ from ..words import TOUCHES, between, device, duration_range, recipe_words
 from .matrix import cost, tier_of
 
 
+READY = "Ready to run, as `job.yaml`:"
+READY_FOR_SEVERAL = (
+    "As `job.yaml`, which `finefit plan` reads; `finefit train` runs on one GPU so far, so on several these are the "
+    "settings for a launcher of your own:"
+)
+
+
 def cards(subject: Subject) -> Iterator[Block]:
     yield Heading("Each GPU in detail")
     for gpu in subject.gpus:
@@ -51,7 +58,7 @@ def _feasibility(planned: Planned) -> str:
 
 def _chosen(subject: Subject, gpu: str, one: Estimate) -> Iterator[Block]:
     yield table(("what", "value"), list(_figures(subject, gpu, one)))
-    yield Paragraph("Ready to run, as `job.yaml`:")
+    yield Paragraph(READY if one.machine.count == 1 else READY_FOR_SEVERAL)
     yield Code("yaml", job_file(subject.job, one, name_of(one.method)))
 
 
