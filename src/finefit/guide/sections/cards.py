@@ -18,7 +18,6 @@ from ..subject import Missing, Subject
 from ..words import TOUCHES, between, device, duration_range, recipe_words
 from .matrix import cost, tier_of
 
-
 READY = "Ready to run, as `job.yaml`:"
 READY_FOR_SEVERAL = (
     "As `job.yaml`, which `finefit plan` reads; `finefit train` runs on one GPU so far, so on several these are the "
