@@ -16,7 +16,12 @@ from finefit.units import GIB
 from .blocks import Cell, Paragraph, Quantity
 from .subject import Hours, Missing
 
-TOUCHES = {"nothing": "nothing", "what is read": "which tokens are read", "what is learnt": "what is learnt"}
+TOUCHES = {
+    "nothing": "nothing",
+    "how it is rounded": "how numbers are rounded",
+    "what is read": "which tokens are read",
+    "what is learnt": "what is learnt",
+}
 
 
 def missing(what: str, found: Missing) -> Paragraph:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["give up", "spend"]
-Touches = Literal["nothing", "what is read", "what is learnt"]
-"""Of the mathematics: the same steps in another way; rows that are cut elsewhere; what is trained, or how finely."""
+Touches = Literal["nothing", "how it is rounded", "what is read", "what is learnt"]
+"""Of the mathematics: the same steps in another way; in another precision, as an engine has it; rows that are cut
+elsewhere; what is trained, or how finely."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ WORTH_BYTES = 1 << 20
 LESS = {"full": "lora", "lora": "qlora4", "qlora8": "qlora4"}
 MORE = {"qlora4": "lora", "qlora8": "lora", "lora": "full"}
 SMALL_STATES = "adamw_bnb_8bit"
+FOR_MORE: tuple[Touches, ...] = ("what is read", "what is learnt")
+"""What memory may be spent on beside time."""
 USUAL_OPTIM = "adamw_torch_fused"
 
 Ask = Callable[[Job], Effect | None]
@@ -139,13 +141,14 @@ def spent_on(basis: Basis) -> Iterator[Turn]:
 
 def _more_divided(basis: Basis) -> Iterator[Turn]:
     job, stage = basis.job, basis.job.zero_stage or 0
+    touches: Touches = "how it is rounded" if job.zero_stage is None else "nothing"
     if basis.machine.count > 1 and not job.fsdp:
         for more in range(stage + 1, 4):
             if more < 3 or job.method != "qlora8":
-                yield Turn(f"ZeRO {more}", {"zero_stage": more})
+                yield Turn(f"ZeRO {more}", {"zero_stage": more}, touches)
     if (job.offload or "none") == "none" and not job.fsdp:
         where = f"DeepSpeed ZeRO {max(stage, 2)} with the optimizer's state in host memory"
-        yield Turn(where, {"zero_stage": max(stage, 2), "offload": "optimizer"})
+        yield Turn(where, {"zero_stage": max(stage, 2), "offload": "optimizer"}, touches)
 
 
 def _less_divided(basis: Basis) -> Iterator[Turn]:
@@ -154,7 +157,7 @@ def _less_divided(basis: Basis) -> Iterator[Turn]:
         yield Turn("nothing in host memory", {"offload": "none"})
     elif job.zero_stage is not None and basis.machine.count > 1:
         yield from (Turn(f"ZeRO {less}", {"zero_stage": less}) for less in range(1, job.zero_stage))
-        yield Turn("DDP, which divides nothing", {"zero_stage": None})
+        yield Turn("DDP, which divides nothing", {"zero_stage": None}, "how it is rounded")
 
 
 def _has_engine(job: Job) -> bool:
@@ -192,7 +195,7 @@ def _asked(
 
 def _is_of_use(one: Advice) -> bool:
     """Faster, or for something else than time."""
-    return one.time_lost < 0 or one.touches != "nothing"
+    return one.time_lost < 0 or one.touches in FOR_MORE
 
 
 def _by_time_lost(one: Advice) -> tuple[bool, float, int]:
@@ -201,4 +204,4 @@ def _by_time_lost(one: Advice) -> tuple[bool, float, int]:
 
 
 def _by_time_gained(one: Advice) -> tuple[bool, float, int]:
-    return one.touches != "nothing", one.time_lost, -one.saved_bytes
+    return one.touches in FOR_MORE, one.time_lost, -one.saved_bytes
