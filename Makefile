@@ -1,6 +1,7 @@
 # make demo   plan, train and receipt on this machine, with what the repository ships
 # make test   every check and every test
 # make docs   the generated pages of docs/
+# make guides the hardware guides of docs/guides
 # make atlas  the shipped tapes that are missing or of other versions
 # Each makes its own environment in .venv; nothing else has to be installed but Python 3.11+ and make.
 
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check docs atlas clean
+.PHONY: demo test check docs guides atlas clean
 
 demo: $(VENV)/.train
 	$(BIN)/finefit train examples/quickstart.yaml
@@ -29,6 +30,9 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make.py
+
+guides: $(VENV)/.dev
+	$(BIN)/python docs/guides.py
 
 atlas: $(VENV)/.dev
 	$(BIN)/python validation/atlas.py

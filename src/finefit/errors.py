@@ -3,6 +3,7 @@
 FinefitError
 ├── BadInput       the user's words are wrong: all problems at once, exit code 2
 ├── RunFailed      a run that had started went wrong: exit code 1
+├── NotKnown       no tape knows a recipe, and it may not be rehearsed now: exit code 1
 └── Interrupted    the user stopped a run; what is on disk can be resumed: exit code 1
 
 "It does not fit" is an answer (exit code 3), not an error. `assert` is for our own mistakes.
@@ -57,6 +58,10 @@ class RunFailed(FinefitError):
         self.what = what
         self.log = log
         super().__init__(what + (f"\n    log: {log}" if log else ""))
+
+
+class NotKnown(FinefitError):
+    """Neither shipped nor cached, and a rehearsal was not wanted."""
 
 
 class Interrupted(FinefitError):

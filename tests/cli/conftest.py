@@ -12,9 +12,19 @@ from typing import Any
 import pytest
 
 import finefit
-from finefit.api import answer_of, images_of, launch, method_of, plan_files, write_files
+from finefit.api import (
+    answer_of,
+    images_of,
+    launch,
+    method_of,
+    plan_files,
+    write_files,
+    write_guide,
+    writer_of,
+)
 from finefit.cli.main import run
 from finefit.errors import RunFailed
+from finefit.guide.blocks import Document, Heading
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
 from finefit.nouns.images import Images
@@ -64,6 +74,8 @@ class Api(ModuleType):
         self.peak_bytes = 1
         self.device_bytes = (1, 2, 3)
         self.failure: BaseException | None = None
+        self.document = Document("t", (Heading("h"),))
+        self.write_guide, self.writer_of = write_guide, writer_of
 
     def method_of(self, job: Job) -> Method:
         return method_of(job)
@@ -108,6 +120,10 @@ class Api(ModuleType):
         found = self.estimate(model, **how)
         self.asked["task"] = task
         return replace(found, task=task)
+
+    def guide(self, job: Job, **how: Any) -> Document:
+        self._note(job=job, **how)
+        return self.document
 
     def train(self, job_or_run: str, overrides: dict[str, str], resume: bool, observer: Any) -> Receipt:
         self._note(job_or_run=job_or_run, overrides=overrides, resume=resume)

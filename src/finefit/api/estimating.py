@@ -56,10 +56,12 @@ def estimate(
     task: Training = ROWS,
     progress: Callable[[str], None] | None = None,
     probes: bool = True,
+    rehearses: bool = True,
 ) -> Estimate:
     """Memory and time of one pinned recipe: replayed where its tape is known, else rehearsed. Raises `BadInput`.
 
-    `probes`: where it may not fit, the least that survives is looked for.
+    `probes`: where it may not fit, the least that survives is looked for. Without `rehearses`, `NotKnown` is raised
+    where no tape knows the recipe.
     """
     started = time.perf_counter()
     say = progress or (lambda _: None)
@@ -73,7 +75,7 @@ def estimate(
     engine = engine_for(knobs, machine, found)
     alone, loop = of_one_rank(engine, knobs, loop)
     recipe = Recipe(found, method, alone, machine, loop, trust_remote_code, images, task)
-    told = find(recipe, say)
+    told = find(recipe, say, rehearses)
     rank, half = spread(told.recording, engine, knobs, alone, machine), at_half(recipe, told)
     shorter = None if half is None else spread_alike(rank, told.recording, half)
     ledger = ledger_from(rank.recording, found, knobs, machine, shorter, engine=engine, task=task, probes=probes)
@@ -147,14 +149,17 @@ def estimate_answer(
     gpu: str = "auto",
     trust_remote_code: bool = False,
     progress: Callable[[str], None] | None = None,
+    rehearses: bool = True,
 ) -> Estimate:
-    """The memory of prompts that are read and answered, with the method's adapters or without. Raises `BadInput`."""
+    """The memory of prompts that are read and answered, with the method's adapters or without. Raises `BadInput`, and
+    `NotKnown` as `estimate` does."""
     started = time.perf_counter()
     found = find_model(model, trust_remote_code)
     machine, notes = machine_or_reference(gpu)
     method, task, agreed = parts_to_write(method, task, found)
     knobs, changed = suited(knobs, found)
-    told = find_answer(Writing(found, method, knobs, machine, task, trust_remote_code), progress or (lambda _: None))
+    writing = Writing(found, method, knobs, machine, task, trust_remote_code)
+    told = find_answer(writing, progress or (lambda _: None), rehearses)
     return Estimate(
         model=found,
         method=method,

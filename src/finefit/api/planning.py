@@ -9,22 +9,26 @@ from dataclasses import replace
 from finefit.catalog.prices import cheapest
 from finefit.errors import BadInput, Problem
 from finefit.estimate.reserved import beside_tensors
+from finefit.nouns.advice import Advice, Effect
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
-from finefit.nouns.method import Method
+from finefit.nouns.method import Method, name_of
 from finefit.nouns.model import Model
 from finefit.nouns.planned import Candidate, Planned
 from finefit.nouns.workload import Lengths, Workload
 from finefit.rehearsal.few import Rehearsals
 from finefit.rehearsal.own_rows import checked_files
+from finefit.search.advice import Basis, advise, pinned
 from finefit.search.candidates import Asked, candidates
+from finefit.search.choice import choose
 from finefit.search.dials import engines
 from finefit.search.fastest import Search
 from finefit.search.packed import beside_packed
 from finefit.search.plan import Group, search_plan
-from finefit.search.preferences import task_of
+from finefit.search.preferences import refuse_unproven, task_of
 from finefit.search.workload import workload
 from finefit.world import prices as price_lists
+from finefit.world.gpus import machine_named
 from finefit.world.lengths import file_lengths
 from finefit.world.models import find_model, with_tokenizer
 
@@ -35,8 +39,15 @@ USUAL_LENGTH = 2048
 """Of rows, where neither a length nor a file is given."""
 
 
-def plan(job: Job, *, methods: Sequence[MethodName] = (), progress: Callable[[str], None] | None = None) -> Planned:
-    """`methods`: tried in this order; the job's own where none is named. Raises `BadInput`."""
+def plan(
+    job: Job,
+    *,
+    methods: Sequence[MethodName] = (),
+    progress: Callable[[str], None] | None = None,
+    builds: bool = True,
+) -> Planned:
+    """`methods`: tried in this order; the job's own where none is named. Without `builds`, recipes that no tape knows
+    are left out. Raises `BadInput`."""
     started, say = time.perf_counter(), progress or (lambda _: None)
     model = find_model(job.model, job.trust_remote_code)
     machine, notes = machine_or_reference(job.gpu)
@@ -45,7 +56,7 @@ def plan(job: Job, *, methods: Sequence[MethodName] = (), progress: Callable[[st
     lengths, told = _lengths(job, model)
     notes = (*notes, *told)
     job = replace(job, max_length=job.max_length or (USUAL_LENGTH if lengths is None else lengths.longest))
-    rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job))
+    rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
     levels: list[tuple[int, Group]] = []
     for name in methods or (job.method,):
         wished = replace(job, method=name)
@@ -71,6 +82,8 @@ def plan(job: Job, *, methods: Sequence[MethodName] = (), progress: Callable[[st
     search = Search(limit, beside, check)
     answer = search_plan(tried, found, search)
     choice = None if answer.best is None else known[answer.best]
+    rehearsals.builds = False
+    about = answer.best or answer.nearest
     return Planned(
         machine=machine,
         choice=choice,
@@ -82,6 +95,7 @@ def plan(job: Job, *, methods: Sequence[MethodName] = (), progress: Callable[[st
         seconds=time.perf_counter() - started,
         notes=notes,
         workload=None if choice is None or lengths is None else _workload(job, choice, lengths),
+        advice=() if about is None else _advice(about, Basis(job, model, machine), search, found),
     )
 
 
@@ -105,6 +119,38 @@ def _workload(job: Job, choice: Estimate, lengths: Lengths) -> Workload | None:
         return None
     offer = cheapest(machine.gpu.name, machine.count, prices=price_lists.prices())
     return workload(job, choice.knobs, choice.pace, machine.count, lengths, offer)
+
+
+Found = Callable[[Job, Method], list[Candidate]]
+
+
+def _advice(about: Candidate, basis: Basis, search: Search, found: Found) -> tuple[Advice, ...]:
+    """Weighed, since beside hundreds of recipes there is no time for the allocator: what is reserved over what is
+    allocated is taken as the recipe's own that the advice is about."""
+    before = search.weighed(about)
+    ratio = (before.high_bytes - search.beside_bytes) / about.peak_bytes
+
+    def ask(wished: Job) -> Effect | None:
+        one = _weighed(wished, basis.model, found)
+        return None if one is None else Effect(_high(one), one.pace.tokens_per_second, is_checked=False)
+
+    def _high(one: Candidate) -> int:
+        return int(one.peak_bytes * ratio) + search.beside_bytes
+
+    of = replace(basis, job=pinned(basis.job, name_of(about.method), about.knobs))
+    now = Effect(before.high_bytes, about.pace.tokens_per_second, before.is_checked)
+    return advise(of, now, ask, search.limit_bytes)
+
+
+def _weighed(wished: Job, model: Model, found: Found) -> Candidate | None:
+    """None where no tape knows it, or the model is not trained so."""
+    try:
+        method, _ = beside_packed(method_of(wished), model)
+        refuse_unproven(task_of(wished), method, choose(wished, machine_named(wished.gpu)), model)
+        alike = found(wished, method)
+    except BadInput:
+        return None
+    return alike[0] if alike else None
 
 
 def _estimate(candidate: Candidate, job: Job, say: Callable[[str], None]) -> Estimate:

@@ -55,7 +55,7 @@ def command(
     options = given.options | listed(ctx)
     methods: tuple[MethodName, ...] = METHODS if options.get("method") == AUTO else ()
     rest = {key: value for key, value in options.items() if not methods or key != "method"}
-    job, notes = _job(given.about, rest, job_keys(ctx))
+    job, notes = job_of(given.about, rest, job_keys(ctx))
     with live.working() as say:
         found = api.plan(job, methods=methods, progress=say)
     found = replace(found, notes=(*notes, *found.notes))
@@ -71,7 +71,7 @@ def command(
         raise typer.Exit(DOES_NOT_FIT)
 
 
-def _job(about: str, options: dict[str, str], keys: set[str]) -> tuple[Job, tuple[str, ...]]:
+def job_of(about: str, options: dict[str, str], keys: set[str]) -> tuple[Job, tuple[str, ...]]:
     from finefit.world.jobs import job_of_options, read_job
 
     if Path(about).suffix in (".yaml", ".yml"):

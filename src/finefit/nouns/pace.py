@@ -26,6 +26,12 @@ class Pace:
     # seconds of a step, at least and at most
     tokens: int
     # that all GPUs read in a step, padding too
+    operations: float = 0.0
+    # of floating point, of one GPU in a step, recomputing too
+    sent_bytes: float = 0.0
+    # to other GPUs, by one GPU in a step
+    host_bytes: float = 0.0
+    # to the host's memory and back, by one GPU in a step
 
     @property
     def step_seconds(self) -> float:

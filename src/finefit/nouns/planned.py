@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .advice import Advice
 from .engine import Engine
 from .estimate import Estimate
 from .knobs import Knobs
@@ -83,3 +84,5 @@ class Planned:
     notes: tuple[str, ...] = ()
     workload: Workload | None = None
     # of the job's own rows on the choice
+    advice: tuple[Advice, ...] = ()
+    # in both directions, about the choice, or about what lacks least

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from finefit.catalog.atlas import tape_bytes
 from finefit.catalog.kernels import cublas_workspace_bytes
+from finefit.errors import NotKnown
 from finefit.estimate.lengths import Rows
 from finefit.estimate.rehearsed import whole_recording
 from finefit.nouns.machine import Machine
@@ -37,9 +38,16 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find(recipe: Recipe, say: Callable[[str], None]) -> Found:
-    found = _in_atlas(recipe) or _in_cache(recipe) or _rehearsed(recipe, say)
+def find(recipe: Recipe, say: Callable[[str], None], rehearses: bool = True) -> Found:
+    """Raises `NotKnown` where it would have to be rehearsed and may not."""
+    found = known(recipe) or (_rehearsed(recipe, say) if rehearses else None)
+    if found is None:
+        raise NotKnown("no tape knows this recipe")
     return replace(found, recording=as_asked(found.recording, recipe))
+
+
+def known(recipe: Recipe) -> Found | None:
+    return _in_atlas(recipe) or _in_cache(recipe)
 
 
 def at_half(recipe: Recipe, found: Found) -> Recording | None:

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from finefit.catalog.atlas import tape_bytes
+from finefit.errors import NotKnown
 from finefit.lower.generation import generation_orders
 from finefit.lower.layers import told
 from finefit.nouns.knobs import Knobs
@@ -129,9 +130,10 @@ class Writing:
         return hashlib.sha256(json.dumps(["generate", self.recipe.key, task]).encode()).hexdigest()[:16]
 
 
-def find(writing: Writing, say: Callable[[str], None]) -> Found:
-    """The answer, with some of its steps for all where they are many. Raises `BadInput` where transformers refuses."""
-    places = _Places(writing, say)
+def find(writing: Writing, say: Callable[[str], None], rehearses: bool = True) -> Found:
+    """The answer, with some of its steps for all where they are many. Raises `BadInput` where transformers refuses, and
+    `NotKnown` where it would have to be rehearsed and may not."""
+    places = _Places(writing, say, rehearses)
     places.look(writing.prompts)
     while (unknown := places.answer.unknown(writing.last)) is not None:
         places.look([places.answer.asking(unknown, writing.last)])
@@ -143,8 +145,8 @@ def find(writing: Writing, say: Callable[[str], None]) -> Found:
 class _Places:
     """Of an answer, where it is known."""
 
-    def __init__(self, writing: Writing, say: Callable[[str], None]) -> None:
-        self._writing, self._say = writing, say
+    def __init__(self, writing: Writing, say: Callable[[str], None], rehearses: bool) -> None:
+        self._writing, self._say, self._rehearses = writing, say, rehearses
         self._told: dict[int, Recording] = {}
         shipped = tape_bytes(writing.key)
         self._shipped = None if shipped is None else decode(shipped)
@@ -179,6 +181,8 @@ class _Places:
         known history tells of one."""
         if not prompts:
             return
+        if not self._rehearses:
+            raise NotKnown("no tape knows this answer")
         self._say("rehearsing the reading of the prompt, and the first and the last tokens")
         self._ask(prompts, prompts if self._writing.meets_bounds else prompts[:1])
         self._ask(self._lacking(prompts), self._lacking(prompts))

@@ -85,7 +85,7 @@ def _others(found: Sequence[Candidate], best: Candidate, search: Search) -> Iter
 
 
 def _too_large(group: Group, found: Sequence[Candidate], limit: int) -> PassedOver:
-    why = _lacks(found, limit) if found else "no recording of it could be made"
+    why = _lacks(found, limit) if found else "no tape knows it, or a few layers do not stand for all"
     return PassedOver(f"{name_of(group.method)}, {group.where}", why)
 
 

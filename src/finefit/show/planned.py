@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finefit.nouns.advice import Advice, Direction
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
 from finefit.nouns.method import name_of
 from finefit.nouns.planned import Candidate, Planned, Weighed
 from finefit.nouns.workload import Workload
+from finefit.search.advice import best
 from finefit.units import human_bytes, human_seconds
 
 from . import json, pace, terminal
@@ -34,6 +36,7 @@ def of_planned(planned: Planned, files: Mapping[str, object] | None = None) -> d
         "alternatives": [_of_weighed(one) for one in planned.alternatives],
         "passed_over": [{"recipe": one.what, "why": one.why} for one in planned.passed_over],
         "cost": _of_workload(planned.workload),
+        "advice": [of_advice(one) for one in planned.advice],
         "weighed": planned.weighed,
         "checked": planned.checked,
         "files": {name: str(each) for name, each in (files or {}).items()},
@@ -46,6 +49,21 @@ def _of_workload(work: Workload | None) -> dict[str, Any] | None:
     if work is None:
         return None
     return {**vars(work), "usd": work.usd, "offer": None if work.offer is None else vars(work.offer)}
+
+
+def of_advice(one: Advice) -> dict[str, Any]:
+    return {
+        "direction": one.direction,
+        "what": one.what,
+        "keys": dict(one.keys),
+        "touches": one.touches,
+        "fits": one.fits,
+        "high_bytes": one.after.high_bytes,
+        "saved_bytes": one.saved_bytes,
+        "tokens_per_second": one.after.tokens_per_second,
+        "time_lost": one.time_lost,
+        "is_checked": one.after.is_checked,
+    }
 
 
 def _of_estimate(estimate: Estimate) -> dict[str, Any]:
@@ -82,6 +100,9 @@ def show(planned: Planned) -> None:
     console.print(_passed_over(planned))
     if planned.workload is not None:
         console.print(_run(planned.workload))
+    for direction, title in TITLES.items():
+        if best(planned.advice, direction):
+            console.print(_advice(best(planned.advice, direction), title))
     for note in planned.notes:
         console.print(f"note: {note}", style="dim")
 
@@ -123,6 +144,26 @@ def _cells(candidate: Candidate, high_bytes: int, about: str) -> tuple[str, str,
         f"{candidate.pace.tokens_per_second:,.0f}",
         f"{about}{human_bytes(high_bytes)}",
     )
+
+
+TITLES: dict[Direction, str] = {"give up": "to need less memory", "spend": "where memory is left"}
+
+
+def _advice(given: tuple[Advice, ...], title: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("change")
+    for name in ("time", "device, at most"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("touches")
+    for one in given:
+        about = "" if one.after.is_checked else "about "
+        does = "" if one.fits else ": does not fit either"
+        table.add_row(
+            one.what, f"{100 * one.time_lost:+.0f} %", f"{about}{human_bytes(one.after.high_bytes)}", one.touches + does
+        )
+    return table
 
 
 def _passed_over(planned: Planned) -> Table:

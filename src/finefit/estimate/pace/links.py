@@ -47,6 +47,10 @@ class Sent:
     stepped_by_host: float = 0.0
     # bytes of the optimizer's state, gradients and parameters
 
+    def in_a_step(self, micro_batches: int) -> float:
+        """Between GPUs."""
+        return self.hidden_forward * micro_batches + self.hidden_last + self.after
+
 
 @dataclass(frozen=True)
 class Sizes:

@@ -12,7 +12,7 @@ from finefit.nouns.pace import Pace, Share
 from finefit.nouns.recording import Recording
 from finefit.tape.born import OPTIMIZER, born
 
-from .links import Sizes, exposed, sent
+from .links import Sent, Sizes, exposed, sent
 from .moved import moved_bytes
 from .products import weights_of
 from .seconds import MATMUL, MEMORY, MicroBatch, micro_batch, moving
@@ -112,11 +112,14 @@ class _Step:
         moved = (CLIPPED + STEPPED) * self.gradient_bytes + 2 * (weights + self.state_bytes)
         return (moved / part + self.work.temporary_bytes) / moving(self.setup.rates) + STEP_SECONDS
 
+    @cached_property
+    def sent(self) -> Sent:
+        sizes = Sizes(self.work.weights_bytes, self.gradient_bytes, self.state_bytes, self.layers, self.work.adapters)
+        return sent(self.engine, sizes, self.micro_batches)
+
     @property
     def sending(self) -> float:
-        sizes = Sizes(self.work.weights_bytes, self.gradient_bytes, self.state_bytes, self.layers, self.work.adapters)
-        volumes = sent(self.engine, sizes, self.micro_batches)
-        return exposed(volumes, self.setup.rates, self.work.later.seconds, self.micro_batches)
+        return exposed(self.sent, self.setup.rates, self.work.later.seconds, self.micro_batches)
 
 
 def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
@@ -125,7 +128,15 @@ def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
     seconds = sum(share.seconds for share in shares)
     spread = spread_of(work.later.busy, engine)
     tokens = setup.tokens * step.micro_batches * step.ranks
-    return Pace(shares, seconds * (1 - spread.faster), seconds * (1 + spread.slower), tokens)
+    return Pace(
+        shares=shares,
+        low=seconds * (1 - spread.faster),
+        high=seconds * (1 + spread.slower),
+        tokens=tokens,
+        operations=step.kernels("operations"),
+        sent_bytes=step.sent.in_a_step(step.micro_batches),
+        host_bytes=step.sent.host,
+    )
 
 
 def _shares(step: _Step) -> Iterator[Share]:

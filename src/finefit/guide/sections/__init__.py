@@ -1,0 +1,1 @@
+"""One file a section: a function from a subject to blocks."""
