@@ -1,4 +1,4 @@
-"""The verbs, composed by plain arguments: `estimate`, `plan`, `plan_files`, `write_files`, `launch`, `train`,
+"""The verbs, composed by plain arguments: `estimate`, `plan`, `matrix`, `plan_files`, `write_files`, `launch`, `train`,
 `read_receipt`, `generate`, `prices`."""
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from .files import launch, plan_files, write_files
 from .planning import plan
 from .pricing import prices
 from .running import generate, plan_job, read_receipt, train
+from .tabling import COUNTS, METHODS, matrix
 
 __all__ = [
-    "REFERENCE_GPU", "answer_of", "estimate", "estimate_answer", "estimate_rows", "generate", "images_of", "launch",
-    "method_of", "plan", "plan_files", "plan_job", "prices", "read_receipt", "train", "write_files",
+    "COUNTS", "METHODS", "REFERENCE_GPU", "answer_of", "estimate", "estimate_answer", "estimate_rows", "generate",
+    "images_of", "launch", "matrix", "method_of", "plan", "plan_files", "plan_job", "prices", "read_receipt", "train",
+    "write_files",
 ]  # fmt: skip

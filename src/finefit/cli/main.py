@@ -15,13 +15,14 @@ import typer
 from finefit import __version__
 from finefit.errors import BadInput, FinefitError, nearest
 
-from . import estimate, generate, launch, plan, prices, receipt, train
+from . import estimate, generate, launch, matrix, plan, prices, receipt, train
 from .words import SETTINGS
 
 COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "estimate": (estimate.command, SETTINGS),
     "plan": (plan.command, SETTINGS),
     "launch": (launch.command, {}),
+    "matrix": (matrix.command, SETTINGS),
     "train": (train.command, SETTINGS),
     "receipt": (receipt.command, {}),
     "generate": (generate.command, {"token_normalize_func": SETTINGS["token_normalize_func"]}),

@@ -38,6 +38,8 @@ class Rehearsals:
     trust_remote_code: bool = False
     images: Images | None = None
     task: Training = ROWS
+    rehearses: bool = True
+    # what no tape knows; else it stays unknown
     _tapes: dict[str, Tape | None] = field(default_factory=dict)
 
     def recipe(self, method: Method, knobs: Knobs, engine: Engine | None) -> Recipe:
@@ -69,7 +71,7 @@ class Rehearsals:
         if recipe.key not in self._tapes:
             tape = of_atlas(recipe.key) or cache.read(recipe.key)
             known = tape is not None and tape.history_at(recipe.point) is not None
-            self._tapes[recipe.key] = tape if known else self._built(recipe)
+            self._tapes[recipe.key] = tape if known else self._built(recipe) if self.rehearses else None
         return self._tapes[recipe.key]
 
     def _built(self, recipe: Recipe) -> Tape | None:

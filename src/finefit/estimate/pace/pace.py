@@ -143,6 +143,13 @@ class _Step:
         return exposed(volumes, self.setup.rates, self.work.later.seconds, self.micro_batches)
 
 
+def step_seconds(work: Work, setup: Setup, engine: Engine | None = None) -> float:
+    """As `pace_of` has it, without its words."""
+    step = _Step(work, setup, engine, setup.model.layers)
+    computing = sum(step.kernels(name) for name in ("products", "attention", "moving", "again", "waiting"))
+    return computing + step.accumulating + step.optimizer + (0.0 if engine is None else step.sending)
+
+
 def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
     step = _Step(work, setup, engine, setup.model.layers)
     shares = tuple(_shares(step))
