@@ -2,8 +2,8 @@
 
 All families of a method share the recordings, and those of an engine its composition, since nothing that an engine
 makes depends on rows. Memory depends on the card by its kind alone (attention kernel, bfloat16). Where micro-batch and
-number of GPUs are free, two of each are recorded and composed (`ANCHORS`), and the others lie on lines through them: what a
-place of the step holds grows with the rows, and falls with a part of the GPUs. That is exact to some thousandths; a
+number of GPUs are free, two of each are recorded and composed (`ANCHORS`), and the others lie on lines through them:
+what a place of the step holds grows with the rows, and falls with a part of the GPUs. That is exact to thousandths; a
 kernel that changes with the micro-batch (one row alone) is not seen. What buckets and flat parameters of full
 fine-tuning hold is no such line: those are composed for each number of GPUs.
 """
@@ -32,6 +32,8 @@ ANCHORS = (2, 4)
 """Micro-batches; one row alone runs other kernels."""
 ACCUMULATED = 2
 """Micro-batches of a step that is composed: more of them weigh no more but for the tensors of their batches."""
+ALIKE = 2
+"""GPUs, for whatever number of them, where that changes nothing."""
 ROOMY = 2**50
 """Bytes of a card that has room for everything."""
 Key = tuple[object, ...]
@@ -119,7 +121,13 @@ class Drafts:
         return None if first is None or second is None else on_line(first, second, _part(size))
 
     def _between_ranks(self, knobs: Knobs, engine: Engine | None, has_room: bool) -> Lines | None:
-        if engine is None or self.ranks is None or engine.ranks in (1, *self.ranks) or not self._is_straight(engine):
+        if (
+            engine is None
+            or self.ranks is None
+            or self._is_alike(engine)
+            or engine.ranks in (1, *self.ranks)
+            or not self._is_straight(engine)
+        ):
             return None
         few, many = self.ranks
         first, second = (self.lines(knobs, replace(engine, ranks=ranks), has_room) for ranks in self.ranks)
@@ -127,13 +135,18 @@ class Drafts:
         return None if first is None or second is None else on_line(first, second, part)
 
     def _is_straight(self, engine: Engine) -> bool:
-        if not isinstance(self.asked.method, Full) or isinstance(engine, FSDP2):
-            return True
-        return isinstance(engine, DeepSpeed) and engine.offload == "all"
+        return not isinstance(self.asked.method, Full) or isinstance(engine, FSDP2)
+
+    def _is_alike(self, engine: Engine) -> bool:
+        """However many GPUs there are: DDP's buckets, and what is left where the host has the rest. One GPU alone has up
+        to half a gigabyte less."""
+        if not isinstance(engine, DeepSpeed):
+            return isinstance(engine, DDP)
+        return engine.offload == "all" or (engine.offload != "none" and not isinstance(self.asked.method, Full))
 
     def _composed(self, knobs: Knobs, engine: Engine | None, has_room: bool) -> Lines | None:
-        if isinstance(engine, DDP) and engine.ranks != 2:  # its buckets are the same however many GPUs there are
-            return self.lines(knobs, DDP(2), has_room)
+        if engine is not None and engine.ranks != ALIKE and self._is_alike(engine):
+            return self.lines(knobs, replace(engine, ranks=ALIKE), has_room)
         found = self.few(knobs, engine)
         if found is None:
             return None

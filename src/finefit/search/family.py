@@ -2,8 +2,8 @@
 
 Knows: the smallest from the tape of all layers checkpointed; every other number, down to none, from the tape of some.
 Does not know better than `tape/affine.py`: buckets of ZeRO that are filled across layers make no straight lines, and
-such peaks may be too high (by up to a third, full fine-tuning on two GPUs). A step of one micro-batch is read off one of
-two without the second; where DeepSpeed reduces after the last, off both, which is too high by up to an eighth.
+such peaks may be too high (by up to a third, full fine-tuning on two GPUs). A step of one micro-batch is read off one
+of two without the second; where DeepSpeed reduces after the last, off both, which is too high by up to an eighth.
 """
 
 from __future__ import annotations
