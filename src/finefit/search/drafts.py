@@ -138,7 +138,7 @@ class Drafts:
         return not isinstance(self.asked.method, Full) or isinstance(engine, FSDP2)
 
     def _is_alike(self, engine: Engine) -> bool:
-        """However many GPUs there are: DDP's buckets, and what is left where the host has the rest. One GPU alone has up
+        """However many GPUs there are: DDP's buckets, and what is left where the host has the rest. One GPU has up
         to half a gigabyte less."""
         if not isinstance(engine, DeepSpeed):
             return isinstance(engine, DDP)

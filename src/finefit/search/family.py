@@ -16,7 +16,7 @@ from finefit.estimate.pace.pace import Effort, Work, work_on
 from finefit.estimate.pace.setup import Setup
 from finefit.nouns.engine import DeepSpeed, Engine
 from finefit.nouns.knobs import Knobs
-from finefit.tape.peaks import CUDA_BLOCK_BYTES, moments
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, fullest
 
 from .candidates import LEAST_SHOWN, Asked
 from .drafts import ANCHORS, Drafts, Toil
@@ -149,8 +149,8 @@ class Family:
         found = self.drafts.whole(knobs, self.engine)
         if found is not None:
             recording = self.drafts.on_rank("whole", found[0], knobs, self.engine, found[1], has_room)
-            told = moments(recording, CUDA_BLOCK_BYTES)
-            yield Peak(count, max(m.nbytes for s, m in told if not (self._is_single and _is_second(s.label))))
+            told = fullest(recording, CUDA_BLOCK_BYTES)
+            yield Peak(count, max(n for segment, n in told if not (self._is_single and _is_second(segment.label))))
 
     @property
     def _is_single(self) -> bool:
