@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from finefit.catalog.rates import Rates, rates_of
 from finefit.estimate.pace.pace import step_seconds
 from finefit.estimate.reserved import beside_tensors
+from finefit.nouns.engine import Engine
 from finefit.nouns.machine import Gpu
 from finefit.nouns.matrix import Answer, Verdict
-from finefit.nouns.method import Method
+from finefit.nouns.method import Full, Method
 from finefit.units import human_bytes
 
 from .candidates import Asked
@@ -38,13 +39,18 @@ class Cell:
 
 
 def levels_of(drafts: Drafts, asked: Asked) -> Levels:
-    """Without ZeRO 3 on the GPUs, unless it is pinned: FSDP2's step takes as long, and no more memory."""
+    """Unless they are pinned, without ZeRO 3 on the GPUs (FSDP2's step takes as long, and no more memory), and beside
+    adapters without ZeRO 2 (ZeRO 1 is as fast at least, and their gradients are small)."""
     found = []
     for _, jobs in engines(asked.job, asked.machine):
-        wished = [job for job in jobs if len(jobs) == 1 or job.zero_stage != 3]
+        wished = [job for job in jobs if len(jobs) == 1 or job.zero_stage not in _left_out(asked.method)]
         sizes = micro_batches(asked.job, asked.machine.count)
         found.append([Family(drafts, replace(asked, job=job), size) for job in wished for size in sizes if size])
     return found
+
+
+def _left_out(method: Method) -> tuple[int, ...]:
+    return (3,) if isinstance(method, Full) else (2, 3)
 
 
 @dataclass
@@ -53,6 +59,7 @@ class Card:
 
     gpu: Gpu
     _works: dict[int, WorkOf] = field(default_factory=dict)
+    _beside: dict[int, int] = field(default_factory=dict)
 
     @property
     def limit_bytes(self) -> int:
@@ -61,6 +68,13 @@ class Card:
     @property
     def rates(self) -> Rates:
         return rates_of(self.gpu.name)
+
+    def beside(self, engine: Engine | None) -> int:
+        """Bytes that are there before any tensor, at most."""
+        ranks = 1 if engine is None else engine.ranks
+        if ranks not in self._beside:
+            self._beside[ranks] = beside_tensors(self.gpu, engine).high
+        return self._beside[ranks]
 
     def seconds(self, family: Family, layers_checkpointed: int) -> float:
         """Of an optimizer step."""
@@ -105,7 +119,7 @@ class _Sized:
 
 
 def _sized(card: Card, method: Method, family: Family, peak: Peak) -> _Sized:
-    beside, known = beside_tensors(card.gpu, family.engine).high, usual(method, family.engine)
+    beside, known = card.beside(family.engine), usual(method, family.engine)
     sizes = (beside + peak.nbytes * ratio for ratio in (known.least, known.middle, known.most))
     return _Sized(family, peak, *sizes)
 
@@ -133,7 +147,7 @@ def _fitting(card: Card, method: Method, level: Sequence[Family]) -> Iterator[_S
         if family.engine in full:
             continue
         room = _has_room(card, family)
-        within = (card.limit_bytes - beside_tensors(card.gpu, family.engine).high) / usual(method, family.engine).middle
+        within = (card.limit_bytes - card.beside(family.engine)) / usual(method, family.engine).middle
         smallest = family.smallest(room)
         if smallest is None or smallest.nbytes > within:
             full.add(family.engine)
