@@ -134,7 +134,7 @@ class _Table:
         self._rehearsals: dict[Kind, Rehearsals] = {}
         self._drafts: dict[tuple[Kind, MethodName], Drafts | str] = {}
         self._levels: dict[tuple[Kind, MethodName, int], Levels] = {}
-        self._cards: dict[tuple[str, MethodName], Card] = {}
+        self._cards: dict[tuple[Gpu, MethodName], Card] = {}
 
     def cell(self, gpu: Gpu, count: int, name: MethodName) -> Cell:
         kind = _kind(gpu)
@@ -142,7 +142,7 @@ class _Table:
         if isinstance(drafts, str):
             return Cell("no", None, drafts)
         levels = self._levels_of(kind, name, count, drafts)
-        card = self._cards.setdefault((gpu.name, name), Card(gpu))
+        card = self._cards.setdefault((gpu, name), Card(gpu))
         found = cell(card, drafts.asked.method, levels)
         return replace(found, why=UNKNOWN) if found.verdict is None else found
 
