@@ -109,7 +109,13 @@ def _about(rows: Sequence[Row]) -> Sequence[str]:
         if len(set(off)) > 1
         else f"{100 * off[0]:.0f} %"
     )
+    hosts = any(row.answer is not None and row.answer.is_offloaded for row in rows)
     return (
+        *(
+            ("whether the host has memory for what is offloaded is not asked: `finefit plan` says how much",)
+            if hosts
+            else ()
+        ),
         f"memory is about: allocated times what the allocator usually takes beside it, which may be off by {said}; "
         "fits is said where the smallest recipe does with the most that was met, tight where with the least. `finefit "
         "plan` asks the allocator",

@@ -102,11 +102,13 @@ class Family:
         lines = toil.efforts.on(setup)
         return lambda count: lines.work(self._parts(count, lines.counts))
 
+    @cached_property
     def needs_room(self) -> int:
         """Bytes of a card on which DeepSpeed makes flat parameters beside those that they replace; else they go to the
         host meanwhile."""
         toil = self.toil(self.shapes[0][0])
-        if toil is None or not toil.setup.trains_all or not isinstance(self.engine, DeepSpeed):
+        is_flat = isinstance(self.engine, DeepSpeed) and self.engine.stage in (1, 2)
+        if toil is None or not toil.setup.trains_all or not is_flat:
             return 0
         efforts = toil.efforts
         if isinstance(efforts, Effort):

@@ -132,7 +132,7 @@ def _smallest(card: Card, method: Method, level: Sequence[Family]) -> Iterator[_
 
 
 def _has_room(card: Card, family: Family) -> bool:
-    return card.gpu.vram_bytes >= family.needs_room()
+    return card.gpu.vram_bytes >= family.needs_room
 
 
 def _fastest(card: Card, method: Method, level: Sequence[Family], least_bytes: float) -> Answer | None:

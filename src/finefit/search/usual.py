@@ -51,10 +51,10 @@ FULL = {
 
 
 def usual(method: Method, engine: Engine | None) -> Usual:
-    return (FULL if isinstance(method, Full) else ADAPTERS)[_kind(engine)]
+    return (FULL if isinstance(method, Full) else ADAPTERS)[kind_of(engine)]
 
 
-def _kind(engine: Engine | None) -> str:
+def kind_of(engine: Engine | None) -> str:
     match engine:
         case None | DDP():
             return "alone"

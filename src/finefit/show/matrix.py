@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from html import escape
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 
 from finefit.nouns.engine import Engine, words_of
 from finefit.nouns.matrix import Matrix, Row
@@ -19,7 +19,7 @@ from .chart import svg
 from .terminal import console_on
 
 TITLES = (
-    "GPU", "GPUs", "method", "verdict", "tier", "engine", "batch", "redone", "about GiB", "tokens/s", "hours", "USD",
+    "GPU", "GPUs", "method", "verdict", "tier", "engine", "batch", "redone", "GiB", "tokens/s", "hours", "USD",
 )  # fmt: skip
 RIGHT = frozenset((1, 6, 7, 8, 9, 10, 11))
 """Columns of numbers."""
@@ -123,7 +123,7 @@ def as_markdown(matrix: Matrix) -> str:
     rule = ["---:" if number in RIGHT else "---" for number, _ in enumerate(TITLES)]
     lines = [TITLES, rule, *(cells(row) for row in matrix.rows)]
     table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    below = "\n".join(f"- {line}" for line in (BATCH, *matrix.legend, *matrix.notes))
+    below = "\n".join(f"- {line}" for line in (COLUMNS, *matrix.legend, *matrix.notes))
     return f"# {head(matrix)}\n\n{table}\n\n{below}\n"
 
 
@@ -131,7 +131,7 @@ def as_html(matrix: Matrix) -> str:
     """One file that needs no other."""
     titles = "".join(f"<th>{escape(title)}</th>" for title in TITLES)
     body = "\n".join(_line(cells(row), row.verdict) for row in matrix.rows)
-    below = "\n".join(f"<li>{escape(line)}</li>" for line in (BATCH, *matrix.legend, *matrix.notes))
+    below = "\n".join(f"<li>{escape(line)}</li>" for line in (COLUMNS, *matrix.legend, *matrix.notes))
     return PAGE.format(title=escape(head(matrix)), chart=svg(matrix), titles=titles, body=body, below=below)
 
 
@@ -178,16 +178,19 @@ FORMATS: dict[str, Callable[[Matrix], str]] = {
 SUFFIXES = {".md": "markdown", ".html": "html", ".json": "json", ".csv": "csv"}
 
 
-BATCH = "batch: micro-batch × accumulation; redone: layers that are checkpointed"
+COLUMNS = (
+    "batch: micro-batch × accumulation; redone: layers that are checkpointed; GiB: about what a device shows at most"
+)
 
 
 def show(matrix: Matrix) -> None:
     from rich.table import Table
 
     console = console_on(sys.stdout)
-    table = Table(title=head(matrix), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=head(matrix), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for number, title in enumerate(TITLES):
-        table.add_column(title, justify="right" if number in RIGHT else "left", no_wrap=True)
+        justify: Literal["left", "right"] = "right" if number in RIGHT else "left"
+        table.add_column(title, justify=justify, no_wrap=title != "engine", min_width=10 if title == "engine" else None)
     known = [row for row in matrix.rows if row.verdict is not None]
     for row in known:
         table.add_row(*(cells(row) if row.answer else cells(row)[:5]), style=None if row.verdict == "fits" else "dim")
@@ -195,7 +198,7 @@ def show(matrix: Matrix) -> None:
     if len(known) < len(matrix.rows):
         unknown = dict.fromkeys(row.why for row in matrix.rows if row.verdict is None)
         console.print(f"{len(matrix.rows) - len(known)} rows: {', '.join(unknown)}")
-    console.print(BATCH)
+    console.print(COLUMNS)
     for line in matrix.legend:
         console.print(line)
     for note in matrix.notes:

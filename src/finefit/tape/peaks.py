@@ -45,7 +45,8 @@ def segments(recording: Recording) -> Iterator[Segment]:
 
 
 def rounded(recording: Recording, round_to: int) -> list[int]:
-    return [-(-nbytes // round_to) * round_to for nbytes in recording.nbytes]
+    blocks = {nbytes: -(-nbytes // round_to) * round_to for nbytes in set(recording.nbytes)}
+    return list(map(blocks.__getitem__, recording.nbytes))
 
 
 def moments(recording: Recording, round_to: int = 1) -> list[tuple[Segment, Moment]]:
