@@ -9,7 +9,7 @@ import pytest
 from finefit.catalog.gpus import rows
 from finefit.catalog.rates import Rates, rates_of
 from finefit.estimate.pace.links import Sizes, exposed, sent
-from finefit.estimate.pace.pace import pace_of, work_of
+from finefit.estimate.pace.pace import pace_of, step_seconds, work_of
 from finefit.estimate.pace.setup import Setup
 from finefit.nouns.engine import DDP, FSDP2, Buckets, DeepSpeed, Engine, ZeroStage
 from finefit.nouns.knobs import Knobs
@@ -45,6 +45,15 @@ def test_a_step_is_its_shares_and_lies_in_its_interval(rehearsed: Rehearsed) -> 
     assert pace.low < pace.step_seconds < pace.high
     assert pace.slowest < pace.tokens_per_second < pace.fastest
     assert pace.tokens_per_second * pace.step_seconds == pytest.approx(256)
+
+
+@pytest.mark.parametrize("engine", [None, DDP(4), FSDP2(4)])
+@pytest.mark.parametrize("accumulated", [1, 3])
+def test_seconds_without_words_are_the_same(rehearsed: Rehearsed, engine: Engine | None, accumulated: int) -> None:
+    """As the shares of the step together."""
+    setup = Setup(Model("small", CONFIG), LoRA(), replace(KNOBS, gradient_accumulation_steps=accumulated), A100)
+    work = work_of(rehearsed("lora", 256), setup, CONFIG["num_hidden_layers"])
+    assert step_seconds(work, setup, engine) == pytest.approx(pace_of(work, setup, engine).step_seconds, rel=1e-12)
 
 
 def test_more_micro_batches_cost_kernels_once_each_and_the_optimizer_once(rehearsed: Rehearsed) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finefit.nouns.recording import Recording
-from finefit.tape.peaks import alive_at, moments, phase_peaks
+from finefit.tape.peaks import alive_at, fullest, moments, phase_peaks
 
 KINDS = (("activation", "forward", "model.layers.3.mlp", "aten.mm.default"),)
 PHASES = ("load", "batch", "forward", "backward", "optimizer", "resident")
@@ -62,6 +62,13 @@ def test_what_is_alive_adds_up(recording: Recording) -> None:
     """The storages alive at a moment have, together, the bytes of the moment."""
     for _, moment in moments(recording):
         assert sum(recording.nbytes[n - 1] for n in alive_at(recording, moment.position)) == moment.nbytes
+
+
+@given(recordings(), st.sampled_from([1, 512]))
+def test_bytes_alone_are_those_of_the_moments(recording: Recording, round_to: int) -> None:
+    """Of every segment, in the same order."""
+    expected = [(segment, moment.nbytes) for segment, moment in moments(recording, round_to)]
+    assert fullest(recording, round_to) == expected
 
 
 @given(recordings())

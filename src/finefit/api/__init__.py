@@ -9,8 +9,11 @@ from .guiding import guide, write_guide, writer_of
 from .planning import plan
 from .pricing import prices
 from .running import generate, plan_job, read_receipt, train
+from .tabling import COUNTS, METHODS, matrix
 
 __all__ = [
+    "COUNTS",
+    "METHODS",
     "REFERENCE_GPU",
     "answer_of",
     "estimate",
@@ -20,6 +23,7 @@ __all__ = [
     "guide",
     "images_of",
     "launch",
+    "matrix",
     "method_of",
     "plan",
     "plan_files",

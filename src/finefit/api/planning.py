@@ -82,7 +82,7 @@ def plan(
     search = Search(limit, beside, check)
     answer = search_plan(tried, found, search)
     choice = None if answer.best is None else known[answer.best]
-    rehearsals.builds = False
+    rehearsals.rehearses = False
     about = answer.best or answer.nearest
     return Planned(
         machine=machine,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import typer
@@ -122,18 +122,19 @@ RECIPE: dict[str, tuple[Any, Any]] = {
 """By the name of the key: type and help, and what it is where it is not given."""
 
 
-def with_recipe(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that takes all of them, in the place of its `**recipe`."""
+def with_recipe(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
+    """A command that takes all of them but some, in the place of its `**recipe`."""
+    taken = {name: told for name, told in RECIPE.items() if name not in without}
     signature = inspect.signature(command, eval_str=True)
     own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
     first = [one for one in own if one.kind is not inspect.Parameter.KEYWORD_ONLY]
     last = [one for one in own if one.kind is inspect.Parameter.KEYWORD_ONLY]
     made = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in RECIPE.items()
+        for name, (annotation, default) in taken.items()
     ]
     command.__signature__ = signature.replace(parameters=[*first, *made, *last])  # type: ignore[attr-defined]
-    command.__annotations__ |= {name: annotation for name, (annotation, _) in RECIPE.items()}
+    command.__annotations__ |= {name: annotation for name, (annotation, _) in taken.items()}
     command.__annotations__.pop("recipe", None)
     return command
 

@@ -38,7 +38,7 @@ class Rehearsals:
     trust_remote_code: bool = False
     images: Images | None = None
     task: Training = ROWS
-    builds: bool = True
+    rehearses: bool = True
     # what no tape knows; else it stays unknown
     _tapes: dict[str, Tape | None] = field(default_factory=dict)
 
@@ -71,7 +71,7 @@ class Rehearsals:
         if recipe.key not in self._tapes:
             tape = of_atlas(recipe.key) or cache.read(recipe.key)
             known = tape is not None and tape.history_at(recipe.point) is not None
-            if not (known or self.builds):
+            if not (known or self.rehearses):
                 return None
             self._tapes[recipe.key] = tape if known else self._built(recipe)
         return self._tapes[recipe.key]

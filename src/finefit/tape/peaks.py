@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from finefit.nouns.recording import Recording
 
@@ -44,7 +45,8 @@ def segments(recording: Recording) -> Iterator[Segment]:
 
 
 def rounded(recording: Recording, round_to: int) -> list[int]:
-    return [-(-nbytes // round_to) * round_to for nbytes in recording.nbytes]
+    blocks = {nbytes: -(-nbytes // round_to) * round_to for nbytes in set(recording.nbytes)}
+    return list(map(blocks.__getitem__, recording.nbytes))
 
 
 def moments(recording: Recording, round_to: int = 1) -> list[tuple[Segment, Moment]]:
@@ -61,6 +63,15 @@ def moments(recording: Recording, round_to: int = 1) -> list[tuple[Segment, Mome
                 fullest = Moment(live, position)
         found.append((segment, fullest))
     return found
+
+
+def fullest(recording: Recording, round_to: int = 1) -> list[tuple[Segment, int]]:
+    """The bytes of `moments` alone, which is several times as quick."""
+    sizes = rounded(recording, round_to)
+    # of an event +n the nth from the front, of -n the nth from the back
+    changes = [0, *sizes, *(-nbytes for nbytes in reversed(sizes))]
+    live = list(accumulate(map(changes.__getitem__, recording.events), initial=0))
+    return [(segment, max(live[segment.start : segment.stop + 1])) for segment in segments(recording)]
 
 
 def phase_peaks(recording: Recording, round_to: int = 1) -> dict[str, int]:

@@ -80,7 +80,8 @@ class Rewrite:
 
     @cached_property
     def _told(self) -> tuple[list[int], list[tuple[int, str]]]:
-        old, gone, moved = self._old.events, self._gone, self._moved
+        old = self._old.events
+        left_out = {*self._gone, *(-number for number in self._gone), *(-number for number in self._moved)}
         labels: dict[int, list[str]] = defaultdict(list)
         for position, label in self._old.marks:
             labels[position].append(label)
@@ -89,7 +90,7 @@ class Rewrite:
         stops = sorted({*(position for position, _ in self._edits), *labels, len(old)})
         start = 0
         for stop in stops:
-            events += [e for e in old[start:stop] if abs(e) not in gone and not (e < 0 and -e in moved)]
+            events += [event for event in old[start:stop] if event not in left_out]
             events += self._said((stop, LEAVING))
             marks += [(len(events), label) for label in labels[stop]]
             events += self._said((stop, ENTERING))
@@ -103,11 +104,16 @@ class Rewrite:
 def renumbered(recording: Recording) -> Recording:
     """Storages counted anew, by their births."""
     born = [event for event in recording.events if event > 0]
-    number_of = {old: new for new, old in enumerate(born, start=1)}
+    number_of = [0] * len(recording.nbytes)
+    for new, old in enumerate(born, start=1):
+        number_of[old - 1] = new
+    # of an event +n the nth from the front, of -n the nth from the back
+    events = [0, *number_of, *(-number for number in reversed(number_of))]
+    places = [old - 1 for old in born]
     return replace(
         recording,
-        nbytes=tuple(recording.nbytes[old - 1] for old in born),
-        kinds=tuple(recording.kinds[old - 1] for old in born),
-        block_of=tuple(recording.block_of[old - 1] for old in born),
-        events=tuple(number_of[event] if event > 0 else -number_of[-event] for event in recording.events),
+        nbytes=tuple(map(recording.nbytes.__getitem__, places)),
+        kinds=tuple(map(recording.kinds.__getitem__, places)),
+        block_of=tuple(map(recording.block_of.__getitem__, places)),
+        events=tuple(map(events.__getitem__, recording.events)),
     )

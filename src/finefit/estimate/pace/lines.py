@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from finefit.tape.affine import Few
 
-from .pace import Work, work_of
+from .pace import Effort, Work, effort_of, work_on
 from .setup import Setup
 
 Sums = TypeVar("Sums")
@@ -32,11 +32,30 @@ class WorkLines:
         return found
 
 
-def work_lines(few: Few, setup: Setup) -> WorkLines:
+@dataclass(frozen=True)
+class EffortLines:
+    """The same before a card does it: products are no straight lines there, since each takes as long as the slower of
+    two things."""
+
+    counts: Mapping[str, int]
+    base: Effort
+    more: Mapping[str, Effort]
+
+    def on(self, setup: Setup) -> WorkLines:
+        more = {letter: work_on(effort, setup) for letter, effort in self.more.items()}
+        return WorkLines(self.counts, work_on(self.base, setup), more)
+
+
+def effort_lines(few: Few, setup: Setup) -> EffortLines:
+    """`setup`: on any card that computes in the same types."""
     count = len(few.layers)
-    more = {letter: work_of(recording, setup, count + 1) for letter, recording in few.more.items()}
+    more = {letter: effort_of(recording, setup, count + 1) for letter, recording in few.more.items()}
     counts = {letter: few.layers.count(letter) for letter in few.more}
-    return WorkLines(counts, work_of(few.base, setup, count), more)
+    return EffortLines(counts, effort_of(few.base, setup, count), more)
+
+
+def work_lines(few: Few, setup: Setup) -> WorkLines:
+    return effort_lines(few, setup).on(setup)
 
 
 def _further(start: Sums, base: Sums, longer: Sums, number: int) -> Sums:

@@ -12,6 +12,7 @@ from finefit.nouns.pace import Pace, Share
 from finefit.nouns.recording import Recording
 from finefit.tape.born import OPTIMIZER, born
 
+from .labour import Labour, labour_of
 from .links import Sent, Sizes, exposed, sent
 from .moved import moved_bytes
 from .products import weights_of
@@ -42,19 +43,42 @@ class Work:
     # that the optimizer's step moves besides states
 
 
-def work_of(recording: Recording, setup: Setup, layers: int) -> Work:
+@dataclass(frozen=True)
+class Effort:
+    """A step's work, before a card does it."""
+
+    first: Labour
+    later: Labour
+    trained: int
+    weights_bytes: int
+    adapters: int
+    temporary_bytes: float
+
+
+def effort_of(recording: Recording, setup: Setup, layers: int) -> Effort:
     """`recording`: of one rank, without its engine; `layers`: that it has."""
     parts, weights = born(recording), weights_of(recording, setup)
-    first = micro_batch(parts["0"], weights, setup, layers)
+    first = labour_of(parts["0"], weights, setup, layers)
     stepped = parts.get(OPTIMIZER)
-    return Work(
+    return Effort(
         first=first,
-        later=micro_batch(parts["1"], weights, setup, layers) if "1" in parts else first,
+        later=labour_of(parts["1"], weights, setup, layers) if "1" in parts else first,
         trained=recording.trainable_parameters,
         weights_bytes=_weights_bytes(recording),
         adapters=sum(weight.count for weight in weights.values() if weight.is_adapter),
         temporary_bytes=0.0 if stepped is None else sum(moved_bytes(stepped)),
     )
+
+
+def work_on(effort: Effort, setup: Setup) -> Work:
+    first = micro_batch(effort.first, setup)
+    later = first if effort.later is effort.first else micro_batch(effort.later, setup)
+    rest = effort.trained, effort.weights_bytes, effort.adapters, effort.temporary_bytes
+    return Work(first, later, *rest)
+
+
+def work_of(recording: Recording, setup: Setup, layers: int) -> Work:
+    return work_on(effort_of(recording, setup, layers), setup)
 
 
 def _weights_bytes(recording: Recording) -> int:
@@ -120,6 +144,13 @@ class _Step:
     @property
     def sending(self) -> float:
         return exposed(self.sent, self.setup.rates, self.work.later.seconds, self.micro_batches)
+
+
+def step_seconds(work: Work, setup: Setup, engine: Engine | None = None) -> float:
+    """As `pace_of` has it, without its words."""
+    step = _Step(work, setup, engine, setup.model.layers)
+    computing = sum(step.kernels(name) for name in ("products", "attention", "moving", "again", "waiting"))
+    return computing + step.accumulating + step.optimizer + (0.0 if engine is None else step.sending)
 
 
 def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from finefit.nouns.recording import Recording
 from finefit.tape.born import Born
@@ -56,12 +57,12 @@ class Product:
     is_again: bool = False
     # a product of forward, repeated in backward
 
-    @property
+    @cached_property
     def operations(self) -> float:
         """Floating-point operations of all."""
         return 2 * self.rows * self.outer * self.inner * self.count
 
-    @property
+    @cached_property
     def moved_bytes(self) -> float:
         """Read and written by all, where nothing is read twice."""
         each = self.rows * (self.outer + self.inner) + self.outer * self.inner

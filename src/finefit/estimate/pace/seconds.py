@@ -10,12 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from finefit.catalog.rates import Rates
-from finefit.tape.born import Born
 
-from .attention import attentions_of
-from .launch import launch_seconds
-from .moved import moved_bytes
-from .products import Product, Weight, products_of
+from .labour import Labour
+from .products import Product
 from .setup import HALF, Setup
 
 MATMUL = 0.85
@@ -58,24 +55,18 @@ class MicroBatch:
         return self.kernels + self.waiting
 
 
-def micro_batch(born: Born, weights: dict[str, Weight], setup: Setup, layers: int) -> MicroBatch:
-    products = list(products_of(born, weights, setup))
-    attentions = list(attentions_of(born, setup, layers))
-    attending = [attention.seconds(setup.attending) for attention in attentions]
-    moved, moved_again = moved_bytes(born)
+def micro_batch(labour: Labour, setup: Setup) -> MicroBatch:
+    attending = [attention.seconds(setup.attending) for attention in labour.attentions]
     rate = moving(setup.rates)
-    once = [product for product in products if not product.is_again]
-    again = [product for product in products if product.is_again]
     return MicroBatch(
-        products=_seconds(once, setup),
+        products=_seconds(labour.products, setup),
         attention=sum(once for once, _ in attending),
-        moving=moved / rate,
-        again=_seconds(again, setup) + sum(more for _, more in attending) + moved_again / rate,
-        launch=launch_seconds(born),
-        operations=sum(each.operations for each in products) + sum(each.all_operations for each in attentions),
-        moved_bytes=moved + moved_again,
-        again_operations=sum(each.operations for each in again)
-        + sum(each.again * each.operations for each in attentions),
+        moving=labour.moved_bytes / rate,
+        again=_seconds(labour.again, setup) + sum(more for _, more in attending) + labour.again_bytes / rate,
+        launch=labour.launch,
+        operations=labour.operations,
+        moved_bytes=labour.moved_bytes + labour.again_bytes,
+        again_operations=labour.again_operations,
     )
 
 
