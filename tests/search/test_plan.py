@@ -9,14 +9,14 @@ import pytest
 
 from finefit import api
 from finefit.estimate.rehearsed import spread
-from finefit.nouns.engine import ZeroStage
+from finefit.nouns.engine import DDP, ZeroStage
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
-from finefit.nouns.planned import Planned
+from finefit.nouns.planned import NEARLY, Planned
 from finefit.rehearsal.few import Rehearsals
 from finefit.search.candidates import Asked, candidates
 from finefit.search.dials import engines
-from finefit.tape.affine import lines_of
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 
@@ -110,7 +110,6 @@ def test_dividing_more_never_takes_more_for_the_states() -> None:
         held[stage] = sum(
             nbytes for kind, nbytes in zip(rank.kinds, rank.nbytes, strict=True) if rank.kind_names[kind][0] in states
         )
-        assert lines_of(found[0]) is not None
     assert held[1] >= held[2] >= held[3] > 0
     assert held[1] > held[3]
 
@@ -123,6 +122,25 @@ def test_a_larger_card_of_the_same_speed_never_has_a_slower_plan() -> None:
     assert small.choice.pace is not None
     assert large.choice.pace is not None
     assert large.choice.pace.tokens_per_second >= small.choice.pace.tokens_per_second
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_engines_are_told_nearly_and_ddp_exactly(method: str) -> None:
+    """Each recipe's allocated peak, against the composition of every layer."""
+    model, machine = find_model(DIVIDED), machine_named("2xA100-80GB")
+    job = Job(model=DIVIDED, data="", method=method, gpu=machine.name, max_length=1024, global_batch_size=4)  # type: ignore[arg-type]
+    rehearsals = Rehearsals(model, machine, print)
+    for _, jobs in list(engines(job, machine))[:2]:
+        for wished in jobs:
+            found = list(candidates(Asked(wished, api.method_of(wished), model, machine), rehearsals, 10**13))
+            assert len(found) > 20
+            for one in found[::14]:
+                whole = rehearsals.whole(one.method, one.knobs, one.engine)
+                assert whole is not None
+                rank = spread(whole[0], one.engine, one.knobs, whole[1].knobs, machine).recording
+                peak = phase_peaks(rank, CUDA_BLOCK_BYTES)["peak"]
+                assert one.least_bytes <= peak
+                assert one.peak_bytes == pytest.approx(peak, rel=0 if isinstance(one.engine, DDP) else NEARLY)
 
 
 def test_what_waits_for_the_host_is_asked_last() -> None:

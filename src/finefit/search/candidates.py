@@ -19,7 +19,7 @@ from finefit.nouns.model import Model
 from finefit.nouns.planned import Candidate
 from finefit.nouns.recording import Recording
 from finefit.nouns.workload import Lengths
-from finefit.tape.affine import Few, lines_of
+from finefit.tape.affine import Few, Lines, lines_of
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 
 from .choice import choose, suited
@@ -29,6 +29,9 @@ from .workload import padded
 
 LEAST_SHOWN = 4
 """Layers of a part, that a tape of some checkpointed layers has at least."""
+MICRO_BATCH = ("forward", "backward", "reference")
+"""Phases, as peaks are told; of marks there are two more."""
+MARKED = (*MICRO_BATCH, "batch", "loss")
 PARTS = 4
 """Where layers are of several kinds, so many numbers of checkpointed layers are tried, and none."""
 
@@ -71,20 +74,64 @@ class Asked:
 def candidates(asked: Asked, rehearsals: Rehearsals, limit_bytes: int) -> Iterator[Candidate]:
     """Until a micro-batch has none within the limit: a larger one has none either."""
     for micro_batch in micro_batches(asked.job, asked.machine.count):
-        waste = asked.waste(micro_batch)
+        waste, anchor = asked.waste(micro_batch), None
         for shape in _shapes(asked):
-            found = [replace(one, waste=waste) for one in _of_shape(asked, micro_batch, shape, rehearsals)]
+            knobs, engine = asked.knobs(micro_batch, shape)
+            few = rehearsals.few(asked.method, knobs, engine)
+            if few is not None and engine is not None and anchor is None:
+                anchor = _anchor(asked, knobs, engine, *few, rehearsals)
+            if few is not None and (engine is None or anchor is not None):
+                of_shape = _of_few(asked, knobs, engine, *few, anchor)
+            else:
+                of_shape = _of_whole(asked, micro_batch, shape, rehearsals)
+            found = [replace(one, waste=waste) for one in of_shape]
             yield from found
-            if shape == "all" and found and found[0].peak_bytes > limit_bytes:
+            if shape == "all" and found and found[0].least_bytes > limit_bytes:
                 return
 
 
-def _of_shape(asked: Asked, micro_batch: int, shape: Checkpointing, rehearsals: Rehearsals) -> Iterator[Candidate]:
-    knobs, engine = asked.knobs(micro_batch, shape)
-    found = rehearsals.few(asked.method, knobs, engine)
-    if found is None:
-        return _of_whole(asked, micro_batch, shape, rehearsals)
-    return _of_few(asked, knobs, engine, *found)
+@dataclass(frozen=True)
+class Anchor:
+    """One recipe of a family under an engine, composed of every layer.
+
+    What an engine makes of the whole model (flat parts, buckets, what it gathers) a few layers do not tell; how much
+    more or less other recipes keep for backward, they do.
+    """
+
+    busy_bytes: int
+    # at the fullest moment of a micro-batch
+    rest_bytes: int
+    # outside of one: the optimizer's step, the load
+    alone_bytes: int
+    # in a micro-batch, of a rank that has no engine
+
+    def peak(self, alone_bytes: int) -> int:
+        return max(self.rest_bytes, self.busy_bytes + alone_bytes - self.alone_bytes)
+
+
+def _anchor(
+    asked: Asked, knobs: Knobs, engine: Engine, few: Few, setup: Setup, rehearsals: Rehearsals
+) -> Anchor | None:
+    whole, lines = rehearsals.whole(asked.method, knobs, engine), lines_of(few)
+    if whole is None or lines is None:
+        return None
+    peaks = phase_peaks(spread(whole[0], engine, knobs, setup.knobs, asked.machine).recording, CUDA_BLOCK_BYTES)
+    checkpointed = knobs.gradient_checkpointing
+    layers = asked.model.layers
+    alone = lines.peaks(_parts(lines, layers if checkpointed == "all" else checkpointed, layers))
+    return Anchor(
+        busy_bytes=max(peaks[phase] for phase in MICRO_BATCH if phase in peaks),
+        rest_bytes=max(peaks[phase] for phase in peaks if phase not in (*MICRO_BATCH, "peak")),
+        alone_bytes=_busy(alone),
+    )
+
+
+def _busy(peaks: Mapping[str, int]) -> int:
+    return max(nbytes for phase, nbytes in peaks.items() if phase in MARKED)
+
+
+def _parts(lines: Lines, checkpointed: int, layers: int) -> dict[str, int]:
+    return {letter: checkpointed if letter.isupper() else layers - checkpointed for letter in lines.counts}
 
 
 def _shapes(asked: Asked) -> tuple[Checkpointing, ...]:
@@ -99,15 +146,19 @@ def _shapes(asked: Asked) -> tuple[Checkpointing, ...]:
             return (pinned,)
 
 
-def _of_few(asked: Asked, knobs: Knobs, engine: Engine | None, few: Few, setup: Setup) -> Iterator[Candidate]:
-    lines = lines_of(_on_a_rank(few, setup, knobs, engine, asked.machine))
+def _of_few(
+    asked: Asked, knobs: Knobs, engine: Engine | None, few: Few, setup: Setup, anchor: Anchor | None
+) -> Iterator[Candidate]:
+    lines = lines_of(few)
     if lines is None:
         return
     works, layers = work_lines(few, setup), asked.model.layers
     for count in _counts(asked, few):
-        parts = {letter: count if letter.isupper() else layers - count for letter in lines.counts}
+        parts = _parts(lines, count, layers)
         here = knobs if len(few.letters) == 1 else replace(knobs, gradient_checkpointing=count)
-        yield Candidate(asked.method, here, engine, lines.peak(parts), pace_of(works.work(parts), setup, engine))
+        peaks = lines.peaks(parts)
+        peak = max(peaks.values()) if anchor is None else anchor.peak(_busy(peaks))
+        yield Candidate(asked.method, here, engine, peak, pace_of(works.work(parts), setup, engine))
 
 
 def _counts(asked: Asked, few: Few) -> list[int]:
@@ -131,11 +182,3 @@ def _of_whole(asked: Asked, micro_batch: int, shape: Checkpointing, rehearsals: 
         on_rank = spread(recording, engine, knobs, setup.knobs, asked.machine).recording
         pace = pace_of(work_of(recording, setup, layers), setup, engine)
         yield Candidate(asked.method, knobs, engine, phase_peaks(on_rank, CUDA_BLOCK_BYTES)["peak"], pace)
-
-
-def _on_a_rank(few: Few, setup: Setup, knobs: Knobs, engine: Engine | None, machine: Machine) -> Few:
-    def composed(recording: Recording) -> Recording:
-        return spread(recording, engine, knobs, setup.knobs, machine).recording
-
-    more: Mapping[str, Recording] = {letter: composed(one) for letter, one in few.more.items()}
-    return Few(few.layers, composed(few.base), more)

@@ -43,7 +43,7 @@ class Search:
 
     def is_hopeless(self, candidate: Candidate) -> bool:
         """What is allocated is too much already, or what one of its family reserved more says so."""
-        if candidate.peak_bytes + self.beside_bytes > self.limit_bytes:
+        if candidate.least_bytes + self.beside_bytes > self.limit_bytes:
             return True
         alike = [one for one in self.known if one.family == candidate.family]
         expected = self.weighed(candidate).high_bytes

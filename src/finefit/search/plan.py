@@ -91,7 +91,8 @@ def _too_large(group: Group, found: Sequence[Candidate], limit: int) -> PassedOv
 
 def _lacks(members: Sequence[Candidate], limit: int) -> str:
     least = min(members, key=_size)
-    what = f"{human_bytes(least.peak_bytes)} allocated at least, with {_checkpointed(least)}"
+    about = "" if least.least_bytes == least.peak_bytes else "about "
+    what = f"{about}{human_bytes(least.peak_bytes)} allocated at least, with {_checkpointed(least)}"
     return f"{what}; {human_bytes(limit)} are there" if least.peak_bytes >= limit else f"{what}, and the rest beside it"
 
 

@@ -47,11 +47,17 @@ class Lines:
 
     def peak(self, counts: Mapping[str, int]) -> int:
         """With so many layers of each part."""
+        return max(self.peaks(counts).values())
+
+    def peaks(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Of each phase, as the marks have it."""
         more = {letter: counts[letter] - count for letter, count in self.counts.items()}
-        return max(
-            nbytes + sum(number * self.slopes[letter][place] for letter, number in more.items())
-            for place, nbytes in self.base.items()
-        )
+        found: dict[str, int] = {}
+        for place, nbytes in self.base.items():
+            here = nbytes + sum(number * self.slopes[letter][place] for letter, number in more.items())
+            phase = place[0].split("/")[2]
+            found[phase] = max(found.get(phase, 0), here)
+        return found
 
 
 def lines_of(few: Few) -> Lines | None:
