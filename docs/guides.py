@@ -33,7 +33,7 @@ GUIDES: dict[str, tuple[str, ...]] = {
     ),
     "llama-3-70b-qlora-dpo": (
         "meta-llama/Llama-3.1-70B-Instruct", "--method", "qlora4", "--max-length", "1024", "--gpu",
-        "A100-40GB,A6000,A100-80GB,H100-80GB,H200-SXM",
+        "A100-40GB,A6000,A100-80GB,H100-80GB,H200-SXM", "--quick",
     ),
     "deepseek-r1-distill-qwen-1.5b-qlora": (
         "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "--method", "qlora4", "--lora-r", "32", "--lora-alpha", "64",
