@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from finefit.catalog.prices import cheapest
 from finefit.errors import BadInput, Problem
@@ -12,6 +12,7 @@ from finefit.estimate.reserved import beside_tensors
 from finefit.nouns.advice import Advice, Effect
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.machine import Machine
 from finefit.nouns.method import Method, name_of
 from finefit.nouns.model import Model
 from finefit.nouns.planned import Candidate, Planned
@@ -57,31 +58,17 @@ def plan(
     notes = (*notes, *told)
     job = replace(job, max_length=job.max_length or (USUAL_LENGTH if lengths is None else lengths.longest))
     rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
-    levels: list[tuple[int, Group]] = []
-    for name in methods or (job.method,):
-        wished = replace(job, method=name)
-        method, agreed = beside_packed(method_of(wished), model)
-        notes = (*notes, *agreed)
-        groups = enumerate(engines(wished, machine))
-        levels += [(level, Group(method, where, tuple(jobs))) for level, (where, jobs) in groups]
-    # of all methods what is on the GPUs, before anything waits for the host
-    tried = [group for _, group in sorted(levels, key=lambda pair: pair[0])]
+    tried, agreed = _groups(job, methods or (job.method,), model, machine)
+    notes = (*notes, *agreed)
 
     def found(wished: Job, method: Method) -> list[Candidate]:
         return list(candidates(Asked(wished, method, model, machine, lengths), rehearsals, limit))
 
-    known: dict[Candidate, Estimate] = {}
-
-    def check(candidate: Candidate) -> int:
-        known[candidate] = _estimate(candidate, job, say)
-        device = known[candidate].ledger.device
-        assert device is not None
-        return device.high
-
+    checked = _Checked(job, say)
     limit, beside = machine.gpu.vram_bytes - machine.gpu.unknown_bytes, beside_tensors(machine.gpu, None).high
-    search = Search(limit, beside, check)
+    search = Search(limit, beside, checked.high_bytes)
     answer = search_plan(tried, found, search)
-    choice = None if answer.best is None else known[answer.best]
+    choice = None if answer.best is None else checked.known[answer.best]
     rehearsals.rehearses = False
     about = answer.best or answer.nearest
     return Planned(
@@ -97,6 +84,37 @@ def plan(
         workload=None if choice is None or lengths is None else _workload(job, choice, lengths),
         advice=() if about is None else _advice(about, Basis(job, model, machine), search, found),
     )
+
+
+@dataclass
+class _Checked:
+    """Recipes that were asked for with the allocator."""
+
+    job: Job
+    say: Callable[[str], None]
+    known: dict[Candidate, Estimate] = field(default_factory=dict)
+
+    def high_bytes(self, candidate: Candidate) -> int:
+        """The most that the device may show."""
+        self.known[candidate] = _estimate(candidate, self.job, self.say)
+        device = self.known[candidate].ledger.device
+        assert device is not None
+        return device.high
+
+
+def _groups(
+    job: Job, methods: Sequence[MethodName], model: Model, machine: Machine
+) -> tuple[list[Group], tuple[str, ...]]:
+    """Of all methods what is on the GPUs, before anything waits for the host; and notes."""
+    levels: list[tuple[int, Group]] = []
+    notes: tuple[str, ...] = ()
+    for name in methods:
+        wished = replace(job, method=name)
+        method, agreed = beside_packed(method_of(wished), model)
+        notes = (*notes, *agreed)
+        groups = enumerate(engines(wished, machine))
+        levels += [(level, Group(method, where, tuple(jobs))) for level, (where, jobs) in groups]
+    return [group for _, group in sorted(levels, key=lambda pair: pair[0])], notes
 
 
 def _lengths(job: Job, model: Model) -> tuple[Lengths | None, tuple[str, ...]]:
