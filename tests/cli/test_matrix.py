@@ -88,4 +88,5 @@ def test_no_torch_is_imported(tmp_path: Path) -> None:
         "assert run(['matrix', 'llama-3.2-1b', '--gpu', 'L4', '--count', '1', '-o', 'a.md']) == 0; "
         "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=os.environ | {"FINEFIT_CACHE": "cache"})
+    places = {"FINEFIT_CACHE": "cache", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=os.environ | places)
