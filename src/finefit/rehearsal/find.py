@@ -25,6 +25,8 @@ from . import cache
 from .recipe import Recipe, take_of
 
 Source = Literal["atlas", "rehearsal"]
+KEPT = 12
+"""Tapes of the atlas in memory: with their layouts some 20 MB each."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ def _in_atlas(recipe: Recipe) -> Found | None:
     return None if tape is None else _told(recipe, tape, "atlas", _other_versions)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=KEPT)
 def of_atlas(key: str) -> Tape | None:
-    """Read once: a tape remembers what it has laid out."""
+    """Read once, as long as it is among the last: a tape remembers what it has laid out."""
     data = tape_bytes(key)
     return None if data is None else decode(data)
 
