@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finefit.nouns.recording import Recording
-from finefit.tape.peaks import alive_at, fullest, moments, phase_peaks
+from finefit.tape.peaks import alive_at, moments, phase_peaks
 
 KINDS = (("activation", "forward", "model.layers.3.mlp", "aten.mm.default"),)
 PHASES = ("load", "batch", "forward", "backward", "optimizer", "resident")
@@ -65,10 +65,17 @@ def test_what_is_alive_adds_up(recording: Recording) -> None:
 
 
 @given(recordings(), st.sampled_from([1, 512]))
-def test_bytes_alone_are_those_of_the_moments(recording: Recording, round_to: int) -> None:
-    """Of every segment, in the same order."""
-    expected = [(segment, moment.nbytes) for segment, moment in moments(recording, round_to)]
-    assert fullest(recording, round_to) == expected
+def test_a_moment_is_the_first_fullest_of_its_segment(recording: Recording, round_to: int) -> None:
+    """Nothing in the segment is above it, and nothing before it in the segment as high."""
+    sizes = [0, *(-(-nbytes // round_to) * round_to for nbytes in recording.nbytes)]
+    for segment, moment in moments(recording, round_to):
+        lives = [
+            (sum(sizes[number] for number in alive_at(recording, position)), position)
+            for position in range(segment.start - 1, segment.stop)
+        ]
+        highest_bytes = max(nbytes for nbytes, _ in lives)
+        first = next(position for nbytes, position in lives if nbytes == highest_bytes)
+        assert (moment.nbytes, moment.position) == (highest_bytes, first)
 
 
 @given(recordings())

@@ -16,7 +16,7 @@ from finefit.estimate.pace.pace import Effort, Work, work_on
 from finefit.estimate.pace.setup import Setup
 from finefit.nouns.engine import DeepSpeed, Engine
 from finefit.nouns.knobs import Knobs
-from finefit.tape.peaks import CUDA_BLOCK_BYTES, fullest
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, moments
 
 from .candidates import LEAST_SHOWN, Asked
 from .drafts import ANCHORS, Drafts, Toil
@@ -151,8 +151,9 @@ class Family:
         found = self.drafts.whole(knobs, self.engine)
         if found is not None:
             recording = self.drafts.on_rank("whole", found[0], knobs, self.engine, found[1], has_room)
-            told = fullest(recording, CUDA_BLOCK_BYTES)
-            yield Peak(count, max(n for segment, n in told if not (self._is_single and _is_second(segment.label))))
+            found_moments = moments(recording, CUDA_BLOCK_BYTES)
+            counted = [one for part, one in found_moments if not (self._is_single and _is_second(part.label))]
+            yield Peak(count, max(one.nbytes for one in counted))
 
     @property
     def _is_single(self) -> bool:

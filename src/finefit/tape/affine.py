@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from finefit.nouns.recording import Recording
 
 from .layers import Layers
-from .peaks import CUDA_BLOCK_BYTES, fullest
+from .peaks import CUDA_BLOCK_BYTES, moments
 
 SHOWN = 2
 """Layers from either end of a part, whose places are lines of their own; between them it is as between their ends."""
@@ -75,11 +75,11 @@ def lines_of(few: Few) -> Lines | None:
 
 def _places(recording: Recording, layers: Layers) -> dict[Place, int]:
     found: dict[Place, int] = {}
-    for segment, nbytes in fullest(recording, CUDA_BLOCK_BYTES):
+    for segment, moment in moments(recording, CUDA_BLOCK_BYTES):
         step, micro, phase, *block = segment.label.split("/")
         for part, number in _numbered(block, layers):
             place = (f"{step}/{micro}/{phase}", part, number)
-            found[place] = max(found.get(place, 0), nbytes)
+            found[place] = max(found.get(place, 0), moment.nbytes)
     return found
 
 

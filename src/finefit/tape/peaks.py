@@ -50,28 +50,18 @@ def rounded(recording: Recording, round_to: int) -> list[int]:
 
 
 def moments(recording: Recording, round_to: int = 1) -> list[tuple[Segment, Moment]]:
-    """The fullest moment of every segment, in the order of time."""
-    sizes = rounded(recording, round_to)
-    live = 0
-    found = []
-    for segment in segments(recording):
-        fullest = Moment(live, segment.start - 1)  # what is alive as the segment begins
-        for position in range(segment.start, segment.stop):
-            event = recording.events[position]
-            live += sizes[event - 1] if event > 0 else -sizes[-event - 1]
-            if live > fullest.nbytes:
-                fullest = Moment(live, position)
-        found.append((segment, fullest))
-    return found
-
-
-def fullest(recording: Recording, round_to: int = 1) -> list[tuple[Segment, int]]:
-    """The bytes of `moments` alone, which is several times as quick."""
+    """The fullest moment of every segment, the first where several are, in the order of time."""
     sizes = rounded(recording, round_to)
     # of an event +n the nth from the front, of -n the nth from the back
     changes = [0, *sizes, *(-nbytes for nbytes in reversed(sizes))]
+    # live[n]: before the event n
     live = list(accumulate(map(changes.__getitem__, recording.events), initial=0))
-    return [(segment, max(live[segment.start : segment.stop + 1])) for segment in segments(recording)]
+    found = []
+    for segment in segments(recording):
+        here = live[segment.start : segment.stop + 1]  # the first is what is alive as the segment begins
+        nbytes = max(here)
+        found.append((segment, Moment(nbytes, segment.start + here.index(nbytes) - 1)))
+    return found
 
 
 def phase_peaks(recording: Recording, round_to: int = 1) -> dict[str, int]:
