@@ -65,7 +65,7 @@ def plan(
         return list(candidates(Asked(wished, method, model, machine, lengths), rehearsals, limit))
 
     checked = _Checked(job, say)
-    limit, beside = machine.gpu.vram_bytes - machine.gpu.unknown_bytes, beside_tensors(machine.gpu, None).high
+    limit, beside = machine.gpu.sure_bytes, beside_tensors(machine.gpu, None).high
     search = Search(limit, beside, checked.high_bytes)
     answer = search_plan(tried, found, search)
     choice = None if answer.best is None else checked.known[answer.best]

@@ -69,7 +69,7 @@ def _figures(subject: Subject, gpu: str, one: Estimate) -> Iterator[tuple[str, C
         yield "memory there is, together", size(card.vram_bytes * count)
     yield "allocated at the peak", size(one.ledger.peak_bytes)
     yield "on the device", between(known)
-    yield "left, where it takes most", size(card.vram_bytes - card.unknown_bytes - known.high)
+    yield "left, where it takes most", size(card.sure_bytes - known.high)
     if one.pace is not None:
         yield "speed", Quantity(one.pace.slowest, "tokens/s", one.pace.fastest)
         slowest = max(one.pace.shares, key=lambda share: share.seconds)

@@ -39,7 +39,7 @@ def advice(subject: Subject) -> tuple[Advice, ...]:
     base = subject.base
     assert base.machine.gpu is not None
     basis = Basis(pinned(subject.base_job, subject.job.method, base.knobs), subject.model, base.machine)
-    limit = base.machine.gpu.vram_bytes - base.machine.gpu.unknown_bytes
+    limit = base.machine.gpu.sure_bytes
     before = effect(base)
     return () if before is None else advise(basis, before, lambda job: effect(subject.known(job)), limit)
 
