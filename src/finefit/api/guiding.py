@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from finefit import whole
 from finefit.errors import BadInput, NotKnown, Problem, RunFailed
 from finefit.guide.blocks import Document
 from finefit.guide.document import document
@@ -59,7 +60,7 @@ def guide(
 def write_guide(document: Document, path: Path | str) -> None:
     """As its name says: .md or .html."""
     writer_of(path)
-    Path(path).write_text(writer_of(path)(document), encoding="utf-8")
+    whole.write(Path(path), writer_of(path)(document))
 
 
 def writer_of(path: Path | str) -> Callable[[Document], str]:

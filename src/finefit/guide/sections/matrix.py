@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from finefit.catalog.prices import STAYS
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.method import name_of
 from finefit.nouns.planned import Planned
@@ -94,7 +95,7 @@ def _row(subject: Subject, gpu: str, planned: Planned) -> tuple[Cell, ...]:
 
 def cost(subject: Subject, gpu: str, one: Estimate) -> Cell:
     """At the cheapest offer that anyone may rent at any length."""
-    offer = next((offer for offer in subject.offers(gpu) if offer.kind in ("on_demand", "community")), None)
+    offer = next((offer for offer in subject.offers(gpu) if offer.kind in STAYS), None)
     hours = subject.hours(one)
     if offer is None or hours is None:
         return "no price is known"
