@@ -73,6 +73,5 @@ def _adapters(subject: Subject) -> Iterator[Block]:
         f"An adapter ({adapter_words(one.method)}) of a matrix has rank × (inputs + outputs) parameters: here "
         f"{trained:,} "
         f"together, {100 * trained / frozen:.2f} % of the {frozen:,} that stay frozen. DPO compares two answers, so "
-        "each "
-        "row is two sequences, and the reference is the model with its adapters off."
+        "each row is two sequences, and the reference is the model with its adapters off."
     )
