@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
@@ -28,6 +27,7 @@ from finefit.rehearsal.generation import find as find_answer
 from finefit.rehearsal.own_rows import checked_files, rehearse_rows
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.rehearsal.timed import setup_of
+from finefit.search import packing
 from finefit.search.choice import suited
 from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.generation import parts_to_write
@@ -71,6 +71,8 @@ def estimate(
     if isinstance(task, DPO):
         on_one(machine, knobs, "how several GPUs and engines share a reference is not modelled: preferences have one")
     knobs, changed = suited(knobs, found)
+    packing.refuse_mixed(knobs, found)
+    supposed = (*supposed_of(task), *packing.supposed_of(knobs))
     engine = engine_for(knobs, machine, found)
     alone, loop = of_one_rank(engine, knobs, loop)
     recipe = Recipe(found, method, alone, machine, loop, trust_remote_code, images, task)
@@ -91,7 +93,7 @@ def estimate(
         task=task,
         source=told.source,
         stack=told.stack,
-        notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *supposed_of(task), *told.notes),
+        notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *supposed, *told.notes),
         seconds=time.perf_counter() - started,
     )
 
@@ -116,12 +118,13 @@ def estimate_rows(
     files = checked_files(job, cannot_show(model))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)
+    packing.refuse_mixed(knobs, model)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     say = progress or (lambda _: None)
     say("rehearsing the training step")
     own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
-    ledger = ledger_from(own.recording, model, replace(knobs, max_length=own.length), machine, rows=own.rows)
-    knobs = replace(knobs, max_length=own.data.longest_tokens)
+    ledger = ledger_from(own.recording, model, own.recorded(knobs), machine, rows=own.rows)
+    knobs = own.met(knobs, job)
     return Estimate(
         model=model,
         method=method,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from finefit.estimate.rehearsed import ledger_from
@@ -19,6 +18,7 @@ from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
 from finefit.search.packed import beside_packed, to_run
+from finefit.search.packing import refuse_mixed
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
@@ -50,19 +50,20 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     files = checked_files(job)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
+    refuse_mixed(knobs, model)
     observer.stage("rehearsing the training step" + ("" if machine.is_cpu else ", and two of shorter rows"))
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     own = rehearse_rows(job, files, recipe, observer.note)
-    knobs = replace(knobs, max_length=own.data.longest_tokens)
+    knobs = own.met(knobs, job)
     return Plan(
         job=job,
         model=model,
         method=method,
         knobs=knobs,
         machine=machine,
-        ledger=ledger_from(own.recording, model, knobs, machine, rows=own.rows),
+        ledger=ledger_from(own.recording, model, own.recorded(knobs), machine, rows=own.rows),
         data=own.data,
-        steps=optimizer_steps(own.orders["trainer"], own.data.rows),
+        steps=optimizer_steps(own.orders["trainer"], own.data.sequences),
         stack=own.stack,
         notes=(*notes, *agreed, *changed, *own.notes),
         orders=own.orders,

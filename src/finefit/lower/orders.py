@@ -28,6 +28,9 @@ REHEARSED_ACCUMULATION = 2
 """Micro-batches of one optimizer step that a rehearsal goes through: the second meets the gradients of the first, and
 so do all that follow."""
 
+REHEARSED_DOCUMENTS = 2
+"""Of a sequence that rows share: more of them change the list of their ends, and nothing else (tests/worker)."""
+
 
 def base_orders(
     model: Model, method: Method, knobs: Knobs, machine: Machine, trust_remote_code: bool
@@ -58,6 +61,7 @@ def base_orders(
             "gradient_checkpointing": False,  # set on the blocks themselves: the first n of them
             "report_to": "none",
             "disable_tqdm": True,
+            **({"padding_free": True} if knobs.packing else {}),
         },
         "gradient_checkpointing": knobs.gradient_checkpointing,
         "tower": {"frozen": knobs.freeze_vision_tower, "checkpointed": knobs.vit_gradient_checkpointing},
@@ -132,6 +136,7 @@ def rehearsal_orders(
             "compute_capability": list(capability),
             "hold_outputs": loop.hold_outputs,
             "attention_kernel": "flash" if flash else loop.attention_kernel,
+            **({"documents": REHEARSED_DOCUMENTS} if knobs.packing else {}),
             "images": None if images is None else words_of(images_of(model, images, knobs.max_length)),
         },
     }

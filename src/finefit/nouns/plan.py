@@ -30,6 +30,13 @@ class DataFacts:
     # of the data file: where rows show nothing, the row that sets the peak
     shown: Showing | None = None
     # None: rows are text
+    packed_rows: int | None = None
+    # sequences that the rows share; None: each is its own
+
+    @property
+    def sequences(self) -> int:
+        """That an epoch has."""
+        return self.rows if self.packed_rows is None else self.packed_rows
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def choose(job: Job, machine: Machine) -> Knobs:
         attn_implementation=job.attn_implementation or "sdpa",
         loss=job.loss or "fused",
         use_liger_kernel=job.use_liger_kernel,
+        packing=job.packing,
         expandable_segments=bool(job.expandable_segments),
         zero_stage=job.zero_stage,
         offload=job.offload or "none",

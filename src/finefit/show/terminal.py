@@ -132,8 +132,9 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 def _data(data: DataFacts) -> str:
     shown = "" if data.shown is None else f"; {showing_words(data.shown)}"
+    packed = "" if data.packed_rows is None else f" packed into {data.packed_rows} sequences"
     return (
-        f"{data.rows} rows, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
+        f"{data.rows} rows{packed}, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
         f"median {data.median_tokens}; the longest is line {data.longest_line}{shown}"
     )
 
