@@ -18,6 +18,7 @@ from test_rehearsal import curve, real_step
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from finefit.api import plan_job, train
 from finefit.catalog.attention import APART
 from finefit.errors import BadInput
 from finefit.nouns.recording import Recording
@@ -56,7 +57,7 @@ def test_a_packed_step_is_rehearsed_to_the_byte(name: str) -> None:
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_documents_change_nothing_but_the_list_of_their_ends(attention: str) -> None:
-    """However many of them a sequence has: the same births and deaths, and all bytes but their ends."""
+    """However many of them a sequence has, on a processor: the same births and deaths, and all bytes but their ends."""
     few, many = (
         rehearsed(orders(**merged(ALONE, {"rehearsal": {"documents": n}}), model={"attn_implementation": attention}))
         for n in (2, 31)
@@ -258,3 +259,32 @@ def test_shorter_sequences_are_the_same_step(job: dict[str, Any]) -> None:
     assert storages_and_events(shorter)[1] == storages_and_events(recording)[1]
     met = [each.length for step in map(Step.from_json, data.schedule) for each in step.micro_batches]
     assert max(met) == data.facts["lengths"][0]
+
+
+class Quiet:
+    """Hears nothing of a run."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def test_a_job_that_packs_ends_with_its_receipt(
+    model_folder: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planned, trained and measured: steps are of sequences, and what was predicted is what was measured."""
+    monkeypatch.chdir(tmp_path)
+    wishes = {"model": str(model_folder), "data": data["train"], "global_batch_size": 2, "packing": True}
+    (tmp_path / "job.yaml").write_text(json.dumps(wishes | {"per_device_train_batch_size": 2, "max_length": 60}))
+    job = str(tmp_path / "job.yaml")
+    found = plan_job(job, {"gpu": "cpu"}, Quiet())
+    assert found.data is not None
+    assert found.data.packed_rows is not None
+    assert found.data.packed_rows < found.data.rows == 22
+    assert (found.knobs.max_length, found.steps) == (60, -(-found.data.packed_rows // 2))
+    told = train(job, {"gpu": "cpu"}, False, Quiet())
+    assert told.steps == found.steps
+    assert told.peak.predicted_bytes == told.peak.measured_bytes == found.ledger.peak_bytes
+    with pytest.raises(BadInput, match="tokens, more than max_length 43"):
+        plan_job(job, {"gpu": "cpu", "max-length": "43"}, Quiet())
+    with pytest.raises(BadInput, match="packing auto is a question"):
+        plan_job(job, {"gpu": "cpu", "packing": "auto"}, Quiet())

@@ -13,6 +13,7 @@ from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.packed import Packed, packed_in
 from finefit.tape.layers import few_of
+from finefit.tape.sizes import DOCUMENTS
 
 from .images import images_of, words_of
 from .layers import layers_of, told
@@ -27,9 +28,6 @@ and is not restored when a run is resumed."""
 REHEARSED_ACCUMULATION = 2
 """Micro-batches of one optimizer step that a rehearsal goes through: the second meets the gradients of the first, and
 so do all that follow."""
-
-REHEARSED_DOCUMENTS = 2
-"""Of a sequence that rows share: more of them change the list of their ends, and nothing else (tests/worker)."""
 
 
 def base_orders(
@@ -136,7 +134,7 @@ def rehearsal_orders(
             "compute_capability": list(capability),
             "hold_outputs": loop.hold_outputs,
             "attention_kernel": "flash" if flash else loop.attention_kernel,
-            **({"documents": REHEARSED_DOCUMENTS} if knobs.packing else {}),
+            **({"documents": DOCUMENTS} if knobs.packing else {}),
             "images": None if images is None else words_of(images_of(model, images, knobs.max_length)),
         },
     }

@@ -23,7 +23,7 @@ from finefit.nouns.recording import Recording
 from finefit.nouns.task import DPO, ROWS, SHORTEST_PAIR, Training, sequences_of
 from finefit.tape.layers import Kept, Layers, few_of, kept_of
 from finefit.tape.micro_batches import RECORDED
-from finefit.tape.sizes import Point
+from finefit.tape.sizes import DOCUMENTS, Point
 from finefit.tape.tape import Bounds, Take
 
 OURS = Loop()
@@ -63,7 +63,9 @@ class Recipe:
     @property
     def point(self) -> Point:
         rank = 0 if isinstance(self.method, Full) else self.method.r
-        return Point(self.knobs.sequences, self.knobs.length, rank, sequences=sequences_of(self.task))
+        documents = DOCUMENTS if self.knobs.packing else 1
+        sequences = sequences_of(self.task)
+        return Point(self.knobs.sequences, self.knobs.length, rank, sequences=sequences, documents=documents)
 
     @property
     def least_length(self) -> int:
