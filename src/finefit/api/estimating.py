@@ -71,7 +71,8 @@ def estimate(
     if isinstance(task, DPO):
         on_one(machine, knobs, "how several GPUs and engines share a reference is not modelled: preferences have one")
     knobs, changed = suited(knobs, found)
-    packing.refuse_mixed(knobs, found)
+    if knobs.packing:
+        packing.refuse_mixed(found)
     supposed = (*supposed_of(task), *packing.supposed_of(knobs))
     engine = engine_for(knobs, machine, found)
     alone, loop = of_one_rank(engine, knobs, loop)
@@ -118,7 +119,8 @@ def estimate_rows(
     files = checked_files(job, cannot_show(model))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)
-    packing.refuse_mixed(knobs, model)
+    if knobs.packing:
+        packing.refuse_mixed(model)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     say = progress or (lambda _: None)
     say("rehearsing the training step")

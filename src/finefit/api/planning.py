@@ -12,22 +12,25 @@ from finefit.estimate.reserved import beside_tensors
 from finefit.nouns.advice import Advice, Effect
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Method, name_of
 from finefit.nouns.model import Model
+from finefit.nouns.pace import Pace
 from finefit.nouns.planned import Candidate, Planned
-from finefit.nouns.workload import Lengths, Workload
+from finefit.nouns.workload import Lengths, Packing, Workload
 from finefit.rehearsal.few import Rehearsals
 from finefit.rehearsal.own_rows import checked_files
 from finefit.search.advice import Basis, advise, pinned
 from finefit.search.candidates import Asked, candidates
 from finefit.search.choice import choose
 from finefit.search.dials import engines
-from finefit.search.fastest import Search
+from finefit.search.fastest import Search, order
 from finefit.search.packed import beside_packed
+from finefit.search.packing import refuse_mixed, ways
 from finefit.search.plan import Group, search_plan
 from finefit.search.preferences import refuse_unproven, task_of
-from finefit.search.workload import workload
+from finefit.search.workload import packing_of, workload
 from finefit.world import prices as price_lists
 from finefit.world.gpus import machine_named
 from finefit.world.lengths import file_lengths
@@ -58,11 +61,15 @@ def plan(
     notes = (*notes, *told)
     job = replace(job, max_length=job.max_length or (USUAL_LENGTH if lengths is None else lengths.longest))
     rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
+    if job.packing is True:
+        refuse_mixed(model)
     tried, agreed = _groups(job, methods or (job.method,), model, machine)
     notes = (*notes, *agreed)
 
     def found(wished: Job, method: Method) -> list[Candidate]:
-        return list(candidates(Asked(wished, method, model, machine, lengths), rehearsals, limit))
+        pinned_ways = ways(wished, model, are_known=lengths is not None)
+        asked = (Asked(way, method, model, machine, lengths) for way in pinned_ways)
+        return [one for each in asked for one in candidates(each, rehearsals, limit)]
 
     checked = _Checked(job, say)
     limit, beside = machine.gpu.sure_bytes, beside_tensors(machine.gpu, None).high
@@ -83,6 +90,7 @@ def plan(
         notes=notes,
         workload=None if choice is None or lengths is None else _workload(job, choice, lengths),
         advice=() if about is None else _advice(about, Basis(job, model, machine), search, found),
+        packing=None if answer.best is None or lengths is None else _packing(job, answer.best, lengths, search, found),
     )
 
 
@@ -140,6 +148,30 @@ def _workload(job: Job, choice: Estimate, lengths: Lengths) -> Workload | None:
 
 
 Found = Callable[[Job, Method], list[Candidate]]
+
+
+def _packing(job: Job, best: Candidate, lengths: Lengths, search: Search, found: Found) -> Packing | None:
+    """What it does, or would do: the other kind's fastest recipe as it is weighed, where tapes know one."""
+    if job.task != "sft" or job.image_size is not None:
+        return None
+    is_packed = best.knobs.packing
+    others = [one for one in _other_kind(job, best, found) if search.seems_to_fit(one)]
+    other = min(others, key=order, default=None)
+    apart, together = (other, best) if is_packed else (best, other)
+    ranks = 1 if best.engine is None else best.engine.ranks
+    return packing_of(job, _timed(apart), _timed(together), ranks, lengths, is_chosen=is_packed)
+
+
+def _timed(one: Candidate | None) -> tuple[Knobs, Pace] | None:
+    return None if one is None else (one.knobs, one.pace)
+
+
+def _other_kind(job: Job, best: Candidate, found: Found) -> list[Candidate]:
+    knobs = best.knobs
+    wished = replace(
+        job, packing=not knobs.packing, zero_stage=knobs.zero_stage, offload=knobs.offload, fsdp=knobs.fsdp
+    )
+    return found(wished, best.method)
 
 
 def _advice(about: Candidate, basis: Basis, search: Search, found: Found) -> tuple[Advice, ...]:

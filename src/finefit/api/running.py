@@ -50,7 +50,8 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     files = checked_files(job)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
-    refuse_mixed(knobs, model)
+    if knobs.packing:
+        refuse_mixed(model)
     observer.stage("rehearsing the training step" + ("" if machine.is_cpu else ", and two of shorter rows"))
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     own = rehearse_rows(job, files, recipe, observer.note)

@@ -108,4 +108,5 @@ def _checkpointed(candidate: Candidate) -> str:
 
 def words(family: Family) -> str:
     engine = "" if family.engine is None else f", {words_of(family.engine)}"
-    return f"{family.method}, micro-batch {family.micro_batch}{engine}"
+    packed = ", packed" if family.packing else ""
+    return f"{family.method}, micro-batch {family.micro_batch}{packed}{engine}"

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from finefit.catalog.optimizers import OPTIMIZERS, state_bytes
 from finefit.nouns.engine import Engine, is_plain
+from finefit.nouns.pace import OPTIMIZER as STEPPING
 from finefit.nouns.pace import Pace, Share
 from finefit.nouns.recording import Recording
 from finefit.tape.born import OPTIMIZER, born
@@ -163,6 +164,7 @@ def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
         operations=step.kernels("operations"),
         sent_bytes=step.sent.in_a_step(step.micro_batches),
         host_bytes=step.sent.host,
+        launch_seconds=step.kernels("launch"),
     )
 
 
@@ -181,6 +183,6 @@ def _shares(step: _Step) -> Iterator[Share]:
         yield Share("recomputing", step.kernels("again"), "derived", f"{times}what checkpointed layers did forward")
     if step.kernels("waiting"):
         yield Share("waiting for Python", step.kernels("waiting"), "guessed", "kernels are shorter than their start")
-    yield Share("optimizer", step.optimizer, "derived", f"{step.work.trained:,} parameters, clipped and stepped")
+    yield Share(STEPPING, step.optimizer, "derived", f"{step.work.trained:,} parameters, clipped and stepped")
     if step.engine is not None:
         yield Share("waiting for links", step.sending, "derived", "what is sent and nothing hides")
