@@ -59,7 +59,9 @@ def test_it_can_be_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     keep(FOUND)
     monkeypatch.setenv("FINEFIT_CALIBRATION", "off")
     learn(DEVICE, "", 1.0, 1.1)
+    assert keep(calibration(device="cpu")) is None
     assert (read(DEVICE), here(DEVICE), trouble(DEVICE)) == (None, None, ())
+    assert not kept_at("cpu").exists()
     assert not runs_at(DEVICE).exists()
 
 

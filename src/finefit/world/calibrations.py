@@ -1,8 +1,8 @@
 """What was measured on this machine, as it is kept: a file a device, and beside it a line for each finished run there.
 
-Knows: `calibration/` in the folder of caches; `FINEFIT_CALIBRATION=off` is as if nothing had been measured. Only
-numbers, versions and dates are kept, and nothing leaves the machine. A file that is torn or foreign counts as not
-there, which `trouble` says; a torn line is passed over.
+Knows: `calibration/` in the folder of caches; `FINEFIT_CALIBRATION=off` is as if nothing had been measured, and
+keeps nothing. Only numbers, versions and dates are kept, and nothing leaves the machine. A file that is torn or foreign
+counts as not there, which `trouble` says; a torn line is passed over.
 Does not know: whether a home folder is shared by machines whose cards have the same name.
 """
 
@@ -36,8 +36,14 @@ def runs_at(device: str) -> Path:
     return kept_at(device).with_suffix(".runs.jsonl")
 
 
-def keep(found: Calibration) -> Path:
+def is_off() -> bool:
+    return os.environ.get(VARIABLE) == OFF
+
+
+def keep(found: Calibration) -> Path | None:
     """In the place of an earlier one of the device."""
+    if is_off():
+        return None
     path = kept_at(found.device)
     caches.write(path, (json.dumps({"format": FORMAT, **asdict(found)}, indent=1) + "\n").encode())
     return path
@@ -57,7 +63,7 @@ def trouble(device: str) -> tuple[str, ...]:
 
 def here(device: str) -> Here | None:
     """None where nothing is known."""
-    if os.environ.get(VARIABLE) == OFF:
+    if is_off():
         return None
     calibration = read(device)
     ratios = _ratios(device, "" if calibration is None else calibration.measured_at)
@@ -68,7 +74,7 @@ def learn(device: str, rates_measured: str, predicted: float, measured: float) -
     """Of a run that is done: seconds of a step, as its rates alone predicted them (`Pace.plain_seconds`,
     `Pace.rates_measured`) and as they were. A run that is done does not fail where this cannot be written."""
     line = {"rates": rates_measured, "predicted_seconds": predicted, "measured_seconds": measured}
-    if os.environ.get(VARIABLE) != OFF and _ratio_of(line) is not None:
+    if not is_off() and _ratio_of(line) is not None:
         with suppress(OSError):
             _append(runs_at(device), json.dumps(line))
 
@@ -87,7 +93,7 @@ def _slug(device: str) -> str:
 
 def _read(device: str) -> tuple[Calibration | None, str]:
     """The calibration, or why it cannot be used; neither where there is none."""
-    if os.environ.get(VARIABLE) == OFF:
+    if is_off():
         return None, ""
     try:
         told = json.loads(kept_at(device).read_bytes())
