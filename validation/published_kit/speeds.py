@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from percentiles import at_95
+
 from finefit.estimate.pace.pace import pace_of, work_of
 from finefit.nouns.method import name_of
 from finefit.rehearsal.find import find
@@ -177,12 +179,11 @@ def _summaries(
 ) -> Iterator[str]:
     for name in dict.fromkeys(map(group, known)):
         errors = sorted(abs(results[row.id].error_percent) for row in known if group(row) == name)
-        nearly = errors[min(len(errors) - 1, int(0.95 * len(errors)))]
         cells = (
             *name[:-1],
             WORDS[name[-1]],
             str(len(errors)),
-            *(f"{one:.0f} %" for one in (median(errors), nearly, errors[-1])),
+            *(f"{one:.0f} %" for one in (median(errors), at_95(errors), errors[-1])),
         )
         yield f"| {' | '.join(cells)} |"
 

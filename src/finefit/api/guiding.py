@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from finefit import whole
 from finefit.errors import BadInput, NotKnown, Problem, RunFailed
 from finefit.guide.blocks import Document
 from finefit.guide.document import document
@@ -14,6 +15,7 @@ from finefit.guide.markdown import markdown
 from finefit.guide.subject import USUAL_ROWS, Missing, Subject
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.matrix import Row
 from finefit.nouns.offer import Offer
 from finefit.nouns.planned import Planned
 from finefit.search.choice import choose
@@ -26,6 +28,7 @@ from .asked import answer_of, images_of, method_of
 from .estimating import estimate, estimate_answer
 from .planning import USUAL_LENGTH, plan
 from .pricing import prices
+from .tabling import matrix
 
 USUAL_GPUS = ("T4", "RTX3060-12GB", "RTX4060Ti-16GB", "RTX4090", "RTX5090", "L40S", "A100-80GB", "H100-80GB")
 """Where none is asked about: from free and small to large."""
@@ -59,7 +62,7 @@ def guide(
 def write_guide(document: Document, path: Path | str) -> None:
     """As its name says: .md or .html."""
     writer_of(path)
-    Path(path).write_text(writer_of(path)(document), encoding="utf-8")
+    whole.write(Path(path), writer_of(path)(document))
 
 
 def writer_of(path: Path | str) -> Callable[[Document], str]:
@@ -134,6 +137,10 @@ class Verbs:
 
     def offers(self, gpu: str) -> tuple[Offer, ...]:
         return prices(gpu).offers
+
+    def matrix(self, job: Job, counts: tuple[int, ...], methods: tuple[MethodName, ...], rows: int) -> tuple[Row, ...]:
+        epochs = job.num_train_epochs if job.max_steps < 1 else 1.0
+        return matrix(job, counts=counts, methods=methods, rows=rows, epochs=epochs, progress=self.say).rows
 
 
 def _first(error: BadInput | RunFailed) -> str:

@@ -15,8 +15,9 @@ from finefit.units import human_bytes
 from ..blocks import Block, Bullets, Cell, Code, Heading, Paragraph, Quantity, size, table
 from ..ready import job_file
 from ..subject import Missing, Subject
+from ..tiers import tier_of
 from ..words import TOUCHES, between, device, duration_range, recipe_words
-from .matrix import cost, tier_of
+from .matrix import cost
 
 READY = "Ready to run, as `job.yaml`:"
 READY_FOR_SEVERAL = (
