@@ -5,6 +5,7 @@ from __future__ import annotations
 from finefit.catalog.measured import COPIED
 from finefit.catalog.rates import Rates
 from finefit.nouns.calibration import Calibration, Figure, Unit, What
+from finefit.nouns.pace import Pace, Share
 
 UNITS: dict[str, Unit] = {"product": "FLOP/s", "kernel": "s", "context": "bytes", "alone": "bytes"}
 DEVICE = "A100 SXM4 80GB"
@@ -36,3 +37,8 @@ def usual(rates: Rates, faster: float = 1.0, device: str = DEVICE) -> Calibratio
         figure("backward kernel", rates.backward_start / faster),
         device=device,
     )
+
+
+def predicted(seconds: float, rates_measured: str = "") -> Pace:
+    """A step."""
+    return Pace((Share("all", seconds, "derived", ""),), seconds, seconds, 1, rates_measured=rates_measured)

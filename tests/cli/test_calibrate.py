@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from calibrated import DEVICE, context, usual
+from calibrated import DEVICE, context, predicted, usual
 from finefit.catalog.rates import rates_of
 from finefit.cli.main import run
 from finefit.errors import RunFailed
@@ -166,7 +166,7 @@ def test_finished_runs_correct_the_next_estimate(say: Said) -> None:
     """Of their card, with the reason in the table."""
     before = timeless(say(*ESTIMATE))
     for _ in range(3):
-        learn(DEVICE, "", 1.0, 1.08)
+        learn(DEVICE, predicted(1.0), 1.08)
     speed = timeless(say(*ESTIMATE))["speed"]
     assert 1.0 < speed["step_seconds"] / before["speed"]["step_seconds"] < 1.08
     assert speed["shares"][-1]["why"].startswith("runs on this GPU took 1.08× of the predicted time, 3 runs")

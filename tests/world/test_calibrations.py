@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from calibrated import DEVICE, calibration, figure, usual
+from calibrated import DEVICE, calibration, figure, predicted, usual
 from finefit.catalog.rates import rates_of
 from finefit.nouns.calibration import Calibration, Here
 from finefit.world.calibrations import here, keep, kept_at, learn, read, runs_at, trouble
@@ -58,7 +58,7 @@ def test_it_can_be_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nothing is read or added."""
     keep(FOUND)
     monkeypatch.setenv("FINEFIT_CALIBRATION", "off")
-    learn(DEVICE, "", 1.0, 1.1)
+    learn(DEVICE, predicted(1.0), 1.1)
     assert keep(calibration(device="cpu")) is None
     assert (read(DEVICE), here(DEVICE), trouble(DEVICE)) == (None, None, ())
     assert not kept_at("cpu").exists()
@@ -119,45 +119,51 @@ def ratios(device: str = DEVICE) -> tuple[float, ...]:
 
 def test_runs_are_added_one_behind_another() -> None:
     """Measured over predicted seconds, each of its own device; numbers alone are kept."""
-    learn(DEVICE, "", 2.0, 2.2)
-    learn("Tesla T4", "", 1.0, 9.0)
-    learn(DEVICE, "", 4.0, 3.0)
+    learn(DEVICE, predicted(2.0), 2.2)
+    learn("Tesla T4", predicted(1.0), 9.0)
+    learn(DEVICE, predicted(4.0), 3.0)
     assert ratios() == pytest.approx((1.1, 0.75))
     lines = runs_at(DEVICE).read_text().splitlines()
     assert json.loads(lines[0]) == {"rates": "", "predicted_seconds": 2.0, "measured_seconds": 2.2}
 
 
+def test_a_corrected_prediction_is_held_against_a_run_as_it_was_before() -> None:
+    """Else a correction would be taken for the rates' own."""
+    learn(DEVICE, replace(predicted(3.0), correction=1.5), 2.2)
+    assert ratios() == pytest.approx((1.1,))
+
+
 def test_runs_count_for_the_rates_they_were_predicted_with() -> None:
     """A new calibration begins anew, since its own predictions may be right."""
-    learn(DEVICE, "", 1.0, 1.5)
+    learn(DEVICE, predicted(1.0), 1.5)
     keep(FOUND)
     assert ratios() == ()
-    learn(DEVICE, FOUND.measured_at, 1.0, 1.2)
+    learn(DEVICE, predicted(1.0, FOUND.measured_at), 1.2)
     assert ratios() == (1.2,)
     keep(Calibration(DEVICE, "2026-11-22T00:00:00+00:00", {}, FOUND.figures))
     assert ratios() == ()
 
 
-@pytest.mark.parametrize(("predicted", "measured"), [(0, 1), (1, 0), (-1, 1), (1, float("nan")), (float("inf"), 1)])
-def test_what_is_no_time_is_not_added(predicted: float, measured: float) -> None:
+@pytest.mark.parametrize(("seconds", "measured"), [(0, 1), (1, 0), (-1, 1), (1, float("nan")), (float("inf"), 1)])
+def test_what_is_no_time_is_not_added(seconds: float, measured: float) -> None:
     """A run of no step has none."""
-    learn(DEVICE, "", predicted, measured)
+    learn(DEVICE, predicted(seconds), measured)
     assert not runs_at(DEVICE).exists()
 
 
 def test_a_torn_line_costs_itself_alone() -> None:
     """The next one begins a line of its own; what is foreign is passed over."""
-    learn(DEVICE, "", 1.0, 1.1)
+    learn(DEVICE, predicted(1.0), 1.1)
     with runs_at(DEVICE).open("a") as file:
         file.write(
             '[]\n7\n{"rates": ""}\n{"rates": "", "predicted_seconds": true, "measured_seconds": 2}\n{"rates": "", '
         )
-    learn(DEVICE, "", 1.0, 1.3)
+    learn(DEVICE, predicted(1.0), 1.3)
     assert ratios() == (1.1, 1.3)
 
 
 def test_a_run_that_is_done_does_not_fail_where_nothing_can_be_kept(tmp_path: Path) -> None:
     """Its receipt is its own."""
     (tmp_path / "cache").write_text("a file")
-    learn(DEVICE, "", 1.0, 1.1)
+    learn(DEVICE, predicted(1.0), 1.1)
     assert here(DEVICE) is None

@@ -24,8 +24,8 @@ def calibrate(
     lasting: float = LASTING,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Calibration, Path | None]:
-    """And where it is kept; None where calibrations are off. `gpu`: `auto`, this machine's first, or the processor where
-    there is none; or `cpu`. Raises `BadInput`, `RunFailed`."""
+    """And where it is kept; None where calibrations are off. `gpu`: `auto`, this machine's first, or the processor
+    where there is none; or `cpu`. Raises `BadInput`, `RunFailed`."""
     if gpu not in ("auto", "cpu"):
         why = "only what is in this machine can be measured"
         raise BadInput(Problem(f"'{gpu}' is neither auto nor cpu", where="--gpu", why=why, hint="auto"))

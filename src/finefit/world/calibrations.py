@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
 from finefit.nouns.calibration import Calibration, Figure, Here, Unit, What
+from finefit.nouns.pace import Pace
 
 from . import caches
 
@@ -70,10 +71,14 @@ def here(device: str) -> Here | None:
     return Here(calibration, ratios) if calibration or ratios else None
 
 
-def learn(device: str, rates_measured: str, predicted: float, measured: float) -> None:
-    """Of a run that is done: seconds of a step, as its rates alone predicted them (`Pace.plain_seconds`,
-    `Pace.rates_measured`) and as they were. A run that is done does not fail where this cannot be written."""
-    line = {"rates": rates_measured, "predicted_seconds": predicted, "measured_seconds": measured}
+def learn(device: str, predicted: Pace, measured_seconds: float) -> None:
+    """Of a run that is done: a step as it was predicted, and how long one took; alike in tokens, without the steps that
+    loaded kernels. A run that is done does not fail where this cannot be written."""
+    line = {
+        "rates": predicted.rates_measured,
+        "predicted_seconds": predicted.plain_seconds,
+        "measured_seconds": measured_seconds,
+    }
     if not is_off() and _ratio_of(line) is not None:
         with suppress(OSError):
             _append(runs_at(device), json.dumps(line))
