@@ -32,6 +32,13 @@ def test_a_device_that_does_as_its_row_says_gets_its_row_back() -> None:
     assert (found.half_basis, found.measured[:10]) == ("measured", "2026-11-21")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_each_rate_is_the_one_that_was_measured(name: str) -> None:
+    """Of a device that is twice as fast: rates double, and seconds to start a kernel halve."""
+    found, factor = with_measured(RATES, usual(RATES, faster=2)), 0.5 if name.endswith("start") else 2
+    assert getattr(found, name) == pytest.approx(factor * getattr(RATES, name))
+
+
 def test_what_lasts_counts_before_what_was_fastest_for_a_moment() -> None:
     """A card under its power limit is slower after seconds; without such a figure the best product stands for it."""
     short = figure("float16 product", 60e12), figure("float16 product", 40e12)

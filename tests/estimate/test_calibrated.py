@@ -76,3 +76,9 @@ def test_a_measured_interval_lies_inside_the_catalogues(busy: float, engine: DDP
     assert measured.faster <= catalogue.faster
     assert measured.slower <= catalogue.slower
     assert (measured.slower < catalogue.slower) == (busy < SPREADS[0].busy_from)
+
+
+def test_a_known_processor_makes_no_step_surer_than_kernels_of_a_tier_more() -> None:
+    """Its time for a kernel depends on the recipe."""
+    rates = with_measured(A100, usual(A100))
+    assert [spread_of(spread.busy_from, None, rates) for spread in SPREADS] == [SPREADS[0], SPREADS[0], SPREADS[1]]

@@ -185,6 +185,20 @@ def test_old_cards_are_not_asked_for_bfloat16(monkeypatch: pytest.MonkeyPatch) -
     assert products.types_of("cpu")[0] == torch.bfloat16
 
 
+def test_a_device_that_is_slow_in_a_type_is_not_asked_for_its_large_products() -> None:
+    """Which would take minutes; its small ones are told."""
+
+    class Slow(Clock):
+        """A billion operations a second."""
+
+        def runs_of(self, call: Any) -> list[float]:
+            rows = len(call())
+            return [products.operations(next(shape for shape in products.SHAPES["cpu"] if shape[0] == rows)) / 1e9]
+
+    timed = list(products.products(Slow("cpu", 0.0), lambda _: None))
+    assert [one.shape for one in timed] == 3 * list(products.SHAPES["cpu"][:2])
+
+
 def test_a_ring_is_as_slow_as_its_slowest_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three cards, the last one is reached through the host."""
     from finefit.worker.calibration import moving

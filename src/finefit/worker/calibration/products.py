@@ -37,8 +37,8 @@ TYPES: dict[torch.dtype, What] = {
 }
 LASTING = 6.0
 """Seconds after which a card under its power limit has found its clock, for what can be found in a minute."""
-SLOW = 3.0
-"""Seconds of one product after which larger ones of its type are left out."""
+SLOW = 0.5
+"""Seconds of one product, as the one before it lets expect, from which on a type's larger ones are left out."""
 BF16_SINCE = (8, 0)
 """Compute capability; torch has bfloat16 on older cards too, reckoned in float32."""
 
@@ -58,13 +58,18 @@ def types_of(device: str) -> tuple[torch.dtype, ...]:
 def products(clock: Clock, say: Callable[[str], None]) -> Iterator[Timed]:
     for dtype in types_of(clock.device):
         say(f"matrix products in {name_of(dtype)}")
-        for shape in SHAPES[clock.device]:
-            call = product(dtype, shape, clock.device)
-            seconds = clock.runs_of(call)
-            found = rate(TYPES[dtype], words(shape), "FLOP/s", operations(shape), seconds)
-            yield Timed(dtype, shape, found)
-            if min(seconds) > SLOW:
-                break
+        yield from _of_type(clock, dtype)
+
+
+def _of_type(clock: Clock, dtype: torch.dtype) -> Iterator[Timed]:
+    reached = float("inf")
+    for shape in SHAPES[clock.device]:
+        if operations(shape) / reached > SLOW:
+            return
+        seconds = clock.runs_of(product(dtype, shape, clock.device))
+        found = rate(TYPES[dtype], words(shape), "FLOP/s", operations(shape), seconds)
+        reached = found.median
+        yield Timed(dtype, shape, found)
 
 
 def lasting(clock: Clock, timed: list[Timed], seconds: float) -> Figure:
