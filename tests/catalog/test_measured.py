@@ -12,6 +12,7 @@ from finefit.catalog.measured import COPIED, HOST_COPIED, PEER_COPIED, rates_on,
 from finefit.catalog.rates import rates_of
 from finefit.estimate.pace.links import peer
 from finefit.nouns.calibration import Here
+from finefit.nouns.machine import Gpu
 
 A100 = gpu_named("A100-80GB")
 RATES = rates_of(A100.name)
@@ -59,6 +60,21 @@ def test_links_are_measured_ways() -> None:
     assert peer(found) == pytest.approx(44e9 / PEER_COPIED)
     assert found.host == pytest.approx(22e9 / HOST_COPIED)
     assert peer(geforce) < geforce.host
+
+
+def test_a_card_in_no_catalogue_has_the_rates_that_were_measured() -> None:
+    """All of them; where one is missing, none are told."""
+    wonder = Gpu("NVIDIA Wonder 9", 64 << 30, (13, 0))
+    assert rates_on(wonder) is None
+    measured = usual(RATES, faster=2, device=wonder.name)
+    assert rates_on(replace(wonder, here=Here(measured))) is None
+    whole = replace(measured, figures=(*measured.figures, figure("copy from host", 55e9)))
+    rates = rates_on(replace(wonder, here=Here(whole)))
+    assert rates is not None
+    assert [getattr(rates, name) for name in NAMES[:3]] == pytest.approx(
+        [2 * getattr(RATES, name) for name in NAMES[:3]]
+    )
+    assert rates.peer == rates.host == pytest.approx(63e9)
 
 
 def test_runs_come_along_without_a_calibration() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from calibrated import DEVICE, context, predicted, usual
+from calibrated import DEVICE, context, figure, predicted, usual
 from finefit.catalog.rates import rates_of
 from finefit.cli.main import run
 from finefit.errors import RunFailed
@@ -21,7 +21,11 @@ from finefit.world.calibrations import kept_at, learn
 
 Said = Callable[..., tuple[int, str, str]]
 ESTIMATE = ("estimate", "meta-llama/Llama-3.1-8B", "--gpu", "A100-80GB", "--json")
-FIGURES = (*usual(rates_of(DEVICE), faster=0.5).figures, *context(100 * MIB, 150 * MIB))
+FIGURES = (
+    *usual(rates_of(DEVICE), faster=0.5).figures,
+    *context(100 * MIB, 150 * MIB),
+    figure("copy from host", 2e10),
+)
 """Of a card that is half as fast as its row says."""
 
 
@@ -160,6 +164,26 @@ def test_a_plan_and_the_matrix_rest_on_it_too(say: Said, card: Any) -> None:
     assert speeds[0][0] > 1.5 * speeds[1][0]
     assert speeds[0][1] == speeds[1][1]
     assert any(f"the time of {DEVICE} rests on what was measured" in note for note in slower["notes"])
+
+
+def test_a_card_in_no_catalogue_is_estimated_without_a_time_until_it_was_measured(
+    say: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its memory is told; a plan says what to do."""
+    wonder = Gpu("NVIDIA Wonder 9", 64 << 30, (13, 0))
+    for module in ("finefit.world.gpus", "finefit.api.calibrating"):
+        monkeypatch.setattr(f"{module}.gpu_here", lambda: wonder)
+    answering(monkeypatch, wonder.name)
+    estimate, plan = ESTIMATE[:2] + ("--json",), ("plan", "llama-3.2-1b", "--max-length", "1024", "--json")
+    found = json.loads(say(*estimate)[1])
+    assert found["speed"]["step_seconds"] is None
+    assert found["memory"]["device_bytes"] > 0
+    code, _, err = say(*plan)
+    assert code == 2
+    assert "NVIDIA Wonder 9 is in no catalogue, and was not measured" in err
+    say("calibrate")
+    assert json.loads(say(*estimate)[1])["speed"]["step_seconds"] > 0
+    assert say(*plan)[0] == 0
 
 
 def test_finished_runs_correct_the_next_estimate(say: Said) -> None:

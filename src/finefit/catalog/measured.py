@@ -14,7 +14,7 @@ from dataclasses import replace
 from finefit.nouns.calibration import Calibration, What
 from finefit.nouns.machine import Gpu
 
-from .rates import Rates, rates_of
+from .rates import Rates, is_catalogued, rates_of
 
 COPIED = 0.887
 """Of the memory's rate: the middle of an RTX 4090 (921 of 1,008 GB/s), an A100 40GB (1,379 of 1,555; both
@@ -24,15 +24,28 @@ PEER_COPIED = 396 / 450
 HOST_COPIED = 55 / 63
 """Of PCIe 5's, to the GPU (stas00/ml-engineering)."""
 HALF: tuple[What, ...] = ("bfloat16 product", "float16 product")
+FLOAT32: tuple[What, ...] = ("float32 product",)
 
 
-def rates_on(gpu: Gpu) -> Rates:
-    """The catalogue's, and what this machine knows better."""
-    rates = rates_of(gpu.name)
-    if gpu.here is None:
+def rates_on(gpu: Gpu) -> Rates | None:
+    """The catalogue's, and what this machine knows better. None of a card that is in no catalogue, until it was
+    measured."""
+    found = None if gpu.here is None else gpu.here.calibration
+    rates = rates_of(gpu.name) if is_catalogued(gpu.name) else _nothing_of(gpu, found)
+    if rates is None or gpu.here is None:
         return rates
     rates = replace(rates, ratios=gpu.here.ratios)
-    return rates if gpu.here.calibration is None else with_measured(rates, gpu.here.calibration)
+    return rates if found is None else with_measured(rates, found)
+
+
+def _nothing_of(gpu: Gpu, found: Calibration | None) -> Rates | None:
+    """Of a card in no catalogue, for its figures to take the place of: None where one is missing. Other cards of its
+    kind are taken to be reached over PCIe, unless a copy to one was timed."""
+    host = None if found is None else found.best("copy from host")
+    if found is None or host is None or not all(found.best(*whats) for whats in (HALF, FLOAT32, ("copy",))):
+        return None
+    peer, is_consumer = host / HOST_COPIED, "geforce" in gpu.name.lower()
+    return Rates(0.0, 0.0, "measured", 0.0, 0.0, peer, "", gpu.native_bf16, is_consumer)
 
 
 def with_measured(rates: Rates, found: Calibration) -> Rates:

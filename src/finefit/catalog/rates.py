@@ -45,6 +45,10 @@ class Rates:
     # of finished runs on this machine: measured seconds over those that were predicted with these rates
 
 
+def is_catalogued(gpu: str) -> bool:
+    return any(cells["name"] == gpu for cells in facts())
+
+
 @cache
 def rates_of(gpu: str) -> Rates:
     """Of a card by its name in gpus.csv."""

@@ -68,7 +68,9 @@ class Card:
 
     @property
     def rates(self) -> Rates:
-        return rates_on(self.gpu)
+        rates = rates_on(self.gpu)
+        assert rates is not None, "cards of a matrix are catalogued"
+        return rates
 
     def beside(self, engine: Engine | None) -> int:
         """Bytes that are there before any tensor, at most."""
