@@ -174,7 +174,7 @@ def test_a_card_in_no_catalogue_is_estimated_without_a_time_until_it_was_measure
     for module in ("finefit.world.gpus", "finefit.api.calibrating"):
         monkeypatch.setattr(f"{module}.gpu_here", lambda: wonder)
     answering(monkeypatch, wonder.name)
-    estimate, plan = ESTIMATE[:2] + ("--json",), ("plan", "llama-3.2-1b", "--max-length", "1024", "--json")
+    estimate, plan = (*ESTIMATE[:2], "--json"), ("plan", "llama-3.2-1b", "--max-length", "1024", "--json")
     found = json.loads(say(*estimate)[1])
     assert found["speed"]["step_seconds"] is None
     assert found["memory"]["device_bytes"] > 0
