@@ -16,8 +16,8 @@ def command(
 ) -> None:
     """Measure this machine's GPU: matrix products, memory, the start of kernels, context, links. About a minute.
 
-    What is predicted for this GPU then rests on it. FINEFIT_CALIBRATION=off passes over what was measured, and
-    keeps nothing.
+    Nothing else should run meanwhile. What is predicted for this GPU then rests on it; FINEFIT_CALIBRATION=off passes
+    over what was measured, and keeps nothing.
     """
     from finefit import api
     from finefit.show import calibration, json, live
