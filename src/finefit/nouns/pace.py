@@ -36,6 +36,10 @@ class Pace:
     # to the host's memory and back, by one GPU in a step
     launch_seconds: float = 0.0
     # that a processor takes to start the kernels of a step's micro-batches, however short their rows are
+    correction: float = 1.0
+    # by runs on this GPU: what the time was multiplied with
+    rates_measured: str = ""
+    # when they were, on this machine; empty: they are the catalogue's
 
     @property
     def step_seconds(self) -> float:
@@ -44,7 +48,12 @@ class Pace:
     @property
     def optimizer_seconds(self) -> float:
         """Of a step, however short its rows are."""
-        return sum(share.seconds for share in self.shares if share.what == OPTIMIZER)
+        return self.correction * sum(share.seconds for share in self.shares if share.what == OPTIMIZER)
+
+    @property
+    def plain_seconds(self) -> float:
+        """As the rates alone have it: what a finished run is held against."""
+        return self.step_seconds / self.correction
 
     @property
     def tokens_per_second(self) -> float:
