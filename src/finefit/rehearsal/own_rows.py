@@ -84,7 +84,7 @@ def rehearse_rows(
     fullest, place = fullest_of(recording, answer, recipe)
     return OwnRows(
         recording=fullest,
-        rows=rows_of(recipe, recording, answer) if place == 0 else None,
+        rows=None if answer["others"] else rows_of(recipe, recording, answer),  # of one history alone
         data=DataFacts(eval_rows=held_out, **facts),
         length=lengths[place],
         orders=orders,

@@ -180,6 +180,12 @@ def _corrected(shares: Sequence[Share], ratios: Sequence[float]) -> Iterator[Sha
         yield Share("as runs here took", seconds, "measured", words(ratios))
 
 
+def _attended(setup: Setup) -> str:
+    if setup.knobs.packing:
+        return "every token with all of its micro-batch, also of other rows"
+    return "every token with every one before it"
+
+
 def _shares(step: _Step) -> Iterator[Share]:
     rates, count = step.setup.rates, step.micro_batches
     here = f", measured on this machine on {rates.measured[:10]}" if rates.measured else ""
@@ -188,7 +194,7 @@ def _shares(step: _Step) -> Iterator[Share]:
     times = f"{count} × " if count > 1 else ""
     why = f"{flops / 1e12:,.1f} TFLOP with attention's, at most {reached / 1e12:,.0f} TFLOP/s{here}"
     yield Share("matrix products", step.kernels("products"), rates.half_basis, why)
-    yield Share("attention", step.kernels("attention"), "derived", "every token with every one before it")
+    yield Share("attention", step.kernels("attention"), "derived", _attended(step.setup))
     moved = step.kernels("moved_bytes")
     why = f"{moved / 1e9:,.0f} GB read and written, recomputing too, at {rates.memory * MEMORY / 1e9:,.0f} GB/s{here}"
     yield Share("other kernels", step.kernels("moving") + step.accumulating, "derived", why)
