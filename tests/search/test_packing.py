@@ -21,7 +21,7 @@ from finefit.nouns.workload import Lengths
 from finefit.rehearsal.few import Rehearsals
 from finefit.search.candidates import Asked
 from finefit.search.choice import choose
-from finefit.search.packing import TOGETHER, packed, ways
+from finefit.search.packing import packed, ways
 from finefit.search.workload import epoch_seconds, packing_of, workload
 from finefit.show.planned import packing_words
 
@@ -49,8 +49,8 @@ def test_rows_are_packed_as_trl_packs_them(tokens: tuple[int, ...]) -> None:
 
 def test_many_rows_are_packed_in_parts_as_trl_packs_them() -> None:
     """Each thousand by itself: two halves of a sequence in different thousands do not meet."""
-    tokens = (40,) * TOGETHER + (24,) * 200
-    assert len(packed(tokens, ROOM)) == TOGETHER + 100
+    tokens = (40,) * 1000 + (24,) * 200
+    assert len(packed(tokens, ROOM)) == 1000 + 100
     assert sorted(map(sum, packed(tokens, ROOM))) == by_trl(tokens, ROOM)
 
 
