@@ -18,7 +18,7 @@ from finefit.nouns.model import Model
 from finefit.nouns.planned import Candidate, Planned
 from finefit.nouns.workload import Lengths, Workload
 from finefit.rehearsal.few import Rehearsals
-from finefit.rehearsal.own_rows import checked_files
+from finefit.rehearsal.own_rows import checked_files, read_as
 from finefit.search.advice import Basis, advise, pinned
 from finefit.search.candidates import Asked, candidates
 from finefit.search.choice import choose
@@ -121,14 +121,15 @@ def _lengths(job: Job, model: Model) -> tuple[Lengths | None, tuple[str, ...]]:
     """Of the job's own rows; None where it names no file."""
     if not job.data:
         return None, ()
-    lines = checked_files(job).train.lines
+    files = checked_files(job)
+    lines = files.train.lines
     model, has_tokenizer = with_tokenizer(model)
     tokens, how = file_lengths(job.data, model.folder if has_tokenizer else None)
     longest = max(range(len(tokens)), key=tokens.__getitem__)
     if job.max_length is not None and tokens[longest] > job.max_length:
         what = f"the row has {tokens[longest]:,} tokens, and max_length is {job.max_length:,}"
         raise BadInput(Problem(what, where=f"{job.data}:{lines[longest]}", hint="no row is cut: a larger max_length"))
-    return Lengths(tuple(tokens), lines[longest], not has_tokenizer), (how,)
+    return Lengths(tuple(tokens), lines[longest], not has_tokenizer), (how, *read_as(job, files))
 
 
 def _workload(job: Job, choice: Estimate, lengths: Lengths) -> Workload | None:

@@ -19,8 +19,7 @@ from typing import Any
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.images import Size
-
-from .kinds import kind
+from finefit.nouns.kinds import kind
 
 ORIENTATION = 0x0112
 ON_ITS_SIDE = (5, 6, 7, 8)
