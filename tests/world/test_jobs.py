@@ -95,6 +95,8 @@ BAD = [
     ("lora_r: 8\nlora_r: 16", "4: lora_r", "given twice\n    why: also at"),
     ("lora_r: 8\nlora_rank: 16", "4: lora_rank", "given twice"),
     ("eval_data: nowhere.jsonl", "3: eval_data", "no such file"),
+    ("eval_data: ./owner/rows", "3: eval_data", "no such file"),
+    ("eval_data: owner/rows", "3: eval_data", "`hf download --repo-type dataset owner/rows`"),
     ("eval_data: .", "3: eval_data", "is a folder"),
     ("output_dir: rows.jsonl", "3: output_dir", "this is a file"),
     ("output_dir: ''", "3: output_dir", "needs a value"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from finefit.errors import BadInput
 from finefit.nouns.formats import FORMATS
 from finefit.nouns.formats.turns import ROLES
-from finefit.world.rows import check_rows, scan
+from finefit.world.rows import check_rows, is_plain, scan
 
 GOOD = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
 
@@ -140,6 +141,13 @@ def test_a_formats_own_example_is_a_row_of_it(tmp_path: Path, name: str) -> None
         assert check_rows(file) == scanned
 
 
+def test_what_a_plain_script_reads(tmp_path: Path) -> None:
+    """Lines of JSON with `messages`, and nothing else."""
+    for name, text in {"a.jsonl": GOOD, "b.jsonl": '{"text": "a"}', "c.json": f"[{GOOD}]", "d": GOOD}.items():
+        (tmp_path / name).write_text(text)
+    assert [is_plain(tmp_path / name) for name in ("a.jsonl", "b.jsonl", "c.json", "d")] == [True, False, False, True]
+
+
 @pytest.mark.parametrize("first", EXAMPLES)
 @pytest.mark.parametrize("other", EXAMPLES)
 def test_a_file_has_one_format(tmp_path: Path, first: str, other: str) -> None:
@@ -164,6 +172,68 @@ def test_exactly_the_planted_rows_are_bad(tmp_path_factory: pytest.TempPathFacto
     assert [bad.number for bad in scanned.left_out] == planted
     assert sorted([*scanned.lines, *planted]) == list(range(1, len(lines) + 1))
     assert check_rows(file, on_bad="skip") == scanned
+
+
+TWO = b'{"prompt": "a", "completion": "b"}'
+BROKEN: list[tuple[str, bytes, str, str]] = [
+    ("rows.csv", b"", "", "there are no rows in this file"),
+    ("rows.csv", b"prompt,completion\n", "", "there are no rows in this file"),
+    ("rows.csv", b"prompt,completion\na\n", ":2", "1 values, and the first line names 2 columns"),
+    ("rows.csv", b"prompt,completion\na,b\nc,d,e\n", ":3", "3 values, and the first line names 2 columns"),
+    ("rows.csv", b'prompt,completion\n"a\nb",c\nd\n', ":4", "1 values"),
+    ("rows.csv", b'prompt,completion\na,"b\n', ":2", "not CSV: unexpected end of data"),
+    ("rows.csv", b'prompt,completion\na,"b"c\nd,e\n', ":2", "not CSV: "),
+    ("rows.csv", b"prompt,completion\na,\xe4\n", ":2", "`completion` has bytes that are not UTF-8"),
+    ("rows.csv", b"prompt,prompt\na,b\n", ":1", "the column `prompt` is there twice"),
+    ("rows.csv", b"question,answer\na,b\n", ":2", "no format is known by the keys `question`, `answer`"),
+    ("rows.csv", b"prompt,completion\na,\n", ":2", "`completion` is empty"),
+    ("rows.csv", b"messages\n[]\n", ":2", "`messages` is text, not a list"),
+    ("rows.json", b"", "", "there are no rows in this file"),
+    ("rows.json", b"[]", "", "there are no rows in this file"),
+    ("rows.json", b"[" + TWO + b",\n3]", ":2", "the row is a number, not an object"),
+    ("rows.json", b"[" + TWO + b",\n{]", ":2", "not JSON: "),
+    ("rows.json", b"[" + TWO + b"\n" + TWO + b"]", ":2", "neither a comma nor the end of the array"),
+    ("rows.json", b"[" + TWO + b"]\n" + TWO, ":2", "something follows the array"),
+    ("rows.json", b'[\n{"prompt": "a", "prompt": "b"}]', ":2", "the key `prompt` is there twice"),
+    ("rows.json", b"[" + TWO + b",\n\xe4]", ":2", "is not UTF-8"),
+    ("rows.json", b'{"data": [\n' + TWO + b"]}", ":1", "the file is one object (with `data`)"),
+    ("rows.parquet", b"", "", "cannot be read as Parquet"),
+    ("rows.parquet", b"PAR1 and no more PAR1", "", "cannot be read as Parquet"),
+    ("rows.xlsx", b"PK", "", ".xlsx is not read"),
+    ("rows.jsonl.gz", b"", "", ".gz is not read"),
+]
+
+
+@pytest.mark.parametrize(("name", "raw", "line", "fragment"), BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_file_gets_its_message(tmp_path: Path, name: str, raw: bytes, line: str, fragment: str) -> None:
+    """Of every kind, and by the line where it is broken."""
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(BadInput) as caught:
+        check_rows(tmp_path / name)
+    first = caught.value.problems[0]
+    assert first.where == f"{tmp_path / name}{line}"
+    assert fragment in first.what
+
+
+def test_a_bad_row_of_parquet_is_named_by_its_number(tmp_path: Path) -> None:
+    """It has no lines; what Arrow fills up is no value, and lists of messages are what they are elsewhere."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    good = [json.loads(GOOD)] * 1500
+    rows = [*good, {"messages": [], "images": None}, *good, {"messages": None}, *good]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    scanned = scan(tmp_path / "rows.parquet")
+    assert [bad.where for bad in scanned.left_out] == [f"{tmp_path}/rows.parquet: row {n}" for n in (1501, 3002)]
+    assert scanned.rows == len(rows) - 2
+
+
+def test_without_pyarrow_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, with what to install, and only where a file is Parquet."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "rows.parquet").write_bytes(b"")
+    (tmp_path / "rows.jsonl").write_text(GOOD)
+    assert check_rows(tmp_path / "rows.jsonl").rows == 1
+    with pytest.raises(BadInput, match="pyarrow is not installed"):
+        check_rows(tmp_path / "rows.parquet")
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ class Job:
     model: str
     # hub id, local folder, config.json, or a bundled name
     data: str
-    # JSONL with a `messages` list in each row
+    # JSONL, JSON, CSV or Parquet, in one of the formats of `nouns/formats`
     eval_data: str | None = None
     # held-out rows, in the same format
     task: Literal["sft", "dpo", "generate"] = "sft"

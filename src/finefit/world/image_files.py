@@ -68,6 +68,8 @@ def _of_file(path: str) -> Size:
 
 
 def _of_text(text: Any) -> Size:
+    if isinstance(text, bytes):  # as Parquet has them
+        return _measured(BytesIO(text), "in the row")
     if not isinstance(text, str):
         raise Unreadable(f"the bytes of an image are {kind(text)}, not text in base64")
     try:

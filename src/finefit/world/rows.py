@@ -18,7 +18,7 @@ from finefit.nouns.formats import MESSAGES, Format, Row, recognised, unknown
 from finefit.nouns.formats.format import WITH_MESSAGES
 from finefit.nouns.formats.images import has_images, refs_of
 from finefit.nouns.images import Size
-from finefit.tables import Placed, place, rows_in
+from finefit.tables import Placed, has_lines_of_json, place, rows_in
 
 from .image_files import Unreadable, size_of
 
@@ -86,6 +86,12 @@ def scan(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
 
 def _unread(row: Row, format: Format) -> list[str]:
     return [key for key, value in row.items() if key not in format.keys and value is not None]
+
+
+def is_plain(path: Path | str) -> bool:
+    """Whether rows are lines of JSON with `messages`; asked of a file that was checked."""
+    format = next((format for placed in rows_in(path) if (format := recognised(placed.row))), None)
+    return has_lines_of_json(path) and format is MESSAGES
 
 
 class WrongRow(Exception):
