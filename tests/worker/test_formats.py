@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from finefit.cli.main import run
 from finefit.lower.rows import with_rows
 from finefit.world.rows import check_rows
 
@@ -95,3 +96,82 @@ def test_turns_and_systems_are_the_same_in_both_formats(tokenised: Tokenise) -> 
     alpaca = {"instruction": "w1", "input": "w6", "output": "w2", "system": "w30"}
     chat = {"prompt": [messages[0], asked("w1\n\nw6")], "completion": [said("w2")]}
     assert tokenised([alpaca]) == tokenised([chat])
+
+
+def looked_at(rows: Rows, folder: Path, model: Path) -> Any:
+    """What `finefit data` is told by the worker."""
+    from finefit.lower.rows import rows_orders
+    from finefit.worker.data import looked
+
+    path = folder / "looked.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    checked = check_rows(path, on_bad="skip")
+    return looked(rows_orders(str(path), checked.format, checked.left_out, str(model)))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_what_is_looked_at_is_what_is_trained(
+    tokenised: Tokenise, name: str, tmp_path: Path, model_folder: Path
+) -> None:
+    """Lengths and trained tokens of `finefit data` are those of the run's trainer, bad rows left out; examples are the
+    rows, their trained pieces marked; a right template passes every check."""
+    rows = [FORMS[name](*each) for each in zip(ASKED, SAID, strict=True)]
+    ids, labels = tokenised(rows)
+    told = looked_at([rows[0], {"x": 1}, *rows[1:]], tmp_path, model_folder)
+    trained = [sum(label != -100 for label in each) for each in labels]
+    assert told["lengths"] == [[len(each), count] for each, count in zip(ids, trained, strict=True)]
+    assert [check for check in told["checks"] if not check["is_right"]] == []
+    first = next(one for one in told["examples"] if one["row"] == 0)
+    text = " ".join(piece["text"] for piece in first["pieces"]).split()
+    assert text == ["<user>", *ASKED[0].split(), "<answer>", *SAID[0].split(), "<end>"]
+    marked = " ".join(piece["text"] for piece in first["pieces"] if piece["is_trained"]).split()
+    assert marked == (text if name == "text" else [*SAID[0].split(), "<end>"])
+
+
+STOPS = "{{ message['content'] + ' <end>' }}{% endgeneration %}"
+WRONG: dict[str, tuple[Callable[[str], str | None], str]] = {
+    "there is none": (lambda _: None, "the tokenizer has no chat template"),
+    "TRL cannot mark its answers": (lambda _: "{{ messages[0]['content'] }}", "chat template"),
+    "the end is not trained": (
+        lambda right: right.replace(STOPS, "{{ message['content'] }}{% endgeneration %}{{ ' <end>' }}"),
+        "ends nothing",
+    ),
+    "turns depend on what follows": (
+        lambda right: "{{ 'w' + (messages | length) | string + ' ' }}" + right,
+        "two turns are no beginning",
+    ),
+    "answers stand elsewhere": (
+        lambda right: right + "{{ ' <answer> ' if add_generation_prompt else '' }}",
+        "generation prompt",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_template_is_told(name: str, tmp_path: Path, model_folder: Path) -> None:
+    """Each way in which a chat template spoils training fails a check that says so."""
+    from transformers import AutoTokenizer
+
+    spoil, fragment = WRONG[name]
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer.chat_template = spoil(tokenizer.chat_template)
+    tokenizer.save_pretrained(tmp_path / "model")
+    told = looked_at([FORMS["messages"]("w1", "w2")], tmp_path, tmp_path / "model")
+    wrong = [check["why"] for check in told["checks"] if not check["is_right"]]
+    assert any(fragment in why for why in wrong), told["checks"]
+
+
+def test_a_file_is_told_with_a_model(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole command: bad rows by their lines, examples by theirs, and rows that are too long."""
+    rows = [FORMS["prompt/completion"](*each) for each in zip(ASKED, SAID, strict=True)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(["x", *(json.dumps(row) for row in rows)]))
+    assert run(["data", str(path), "--model", str(model_folder), "--max-length", "7", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert [bad["number"] for bad in told["bad"]] == [1]
+    tokens = [2 + len(a.split()) + len(b.split()) + 1 for a, b in zip(ASKED, SAID, strict=True)]
+    assert told["tokens"]["total"] == sum(tokens)
+    assert told["trained_tokens"] == sum(len(text.split()) + 1 for text in SAID)
+    assert told["over"] == [f"{path}:{line}" for line, length in enumerate(tokens, 2) if length > 7]
+    assert {example["where"] for example in told["examples"]} == {f"{path}:{line}" for line in (2, 3, 4)}
+    assert "chat template" in told["counted"]

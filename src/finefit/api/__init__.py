@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .planning import plan
     from .pricing import prices
     from .running import generate, plan_job, read_receipt, train
+    from .scanning import data
     from .tabling import COUNTS, METHODS, matrix
 
 HOMES = {
@@ -23,6 +24,7 @@ HOMES = {
     "planning": ("plan",),
     "pricing": ("prices",),
     "running": ("generate", "plan_job", "read_receipt", "train"),
+    "scanning": ("data",),
     "tabling": ("COUNTS", "METHODS", "matrix"),
 }
 """The module of each name, since all of them together take a third of a second to import."""
@@ -32,6 +34,7 @@ __all__ = [
     "METHODS",
     "REFERENCE_GPU",
     "answer_of",
+    "data",
     "estimate",
     "estimate_answer",
     "estimate_rows",

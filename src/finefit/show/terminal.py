@@ -67,7 +67,7 @@ def show_estimate(estimate: Estimate) -> None:
     if estimate.pace is not None:
         console.print(pace.table(estimate.pace))
     console.print(
-        _facts(
+        facts_table(
             {
                 **(generation.facts(estimate, answer) if answer else _trained(estimate)),
                 "a run": ", ".join(f"{name} {human_bytes(peak)}" for name, peak in ledger.moments.items()),
@@ -124,7 +124,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     facts["predicted peak"] = f"{human_bytes(plan.ledger.peak_bytes)} allocated, in {plan.ledger.peak_phase}"
     if plan.ledger.device is not None:
         facts["on the device"] = _ranged(plan.ledger.device)
-    console.print(_facts(facts))
+    console.print(facts_table(facts))
     if plan.ledger.device is not None:
         console.print(_reasons(plan.ledger.device.reasons))
     _notes(console, plan.notes)
@@ -151,7 +151,7 @@ def show_receipt(receipt: Receipt) -> None:
     table.add_section()
     table.add_row(*_gap_cells(receipt.peak, "peak"), style="bold")
     console.print(table)
-    console.print(_facts(_outcome(receipt)))
+    console.print(facts_table(_outcome(receipt)))
     _notes(console, receipt.notes)
 
 
@@ -253,7 +253,7 @@ def _smallest(ledger: Ledger) -> dict[str, str]:
     return {"enough": f"{least} on the device, where the allocator empties its cache on the way"}
 
 
-def _facts(facts: Mapping[str, str]) -> Table:
+def facts_table(facts: Mapping[str, str]) -> Table:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))

@@ -41,8 +41,16 @@ Count = Callable[[str], int]
 def file_lengths(path: str, folder: str | None, left_out: Collection[int] = ()) -> tuple[list[int], str]:
     """Tokens of each row of a file that was checked, and how they were found. `folder`: of the model's tokenizer;
     `left_out`: the numbers of bad rows."""
+    found, how = counted_lengths(path, folder, False, left_out)
+    return [tokens for tokens, _ in found], how
+
+
+def counted_lengths(
+    path: str, folder: str | None, assistant_only: bool, left_out: Collection[int] = ()
+) -> tuple[list[tuple[int, int]], str]:
+    """The same, and of each row those that are trained."""
     count = None if folder is None else _counter(Path(folder) / "tokenizer.json")
-    found = [tokens for tokens, _ in _lengths(path, False, left_out, count or _guessed)]
+    found = list(_lengths(path, assistant_only, left_out, count or _guessed))
     return found, APPROXIMATION if count is None else COUNTED
 
 
@@ -62,8 +70,8 @@ def _guessed(text: str) -> int:
 
 def approximate_lengths(path: str, assistant_only: bool, left_out: Collection[int] = ()) -> list[tuple[int, int]]:
     """Of each row of a file that was checked: all tokens, and those that are trained. An image is one placeholder and
-    what marks it."""
-    return list(_lengths(path, assistant_only, left_out, _guessed))
+    what marks it; of a pair, the longer answer counts."""
+    return counted_lengths(path, None, assistant_only, left_out)[0]
 
 
 def _lengths(path: str, assistant_only: bool, left_out: Collection[int], count: Count) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,8 @@ Does not know: tokens; whether the roles alternate as the model's chat template 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +53,6 @@ def check_rows(path: Path | str, blind: str = TEXT_ALONE, on_bad: OnBadRow = "st
     rows = scan(path, blind)
     if rows.left_out and (on_bad == "stop" or not rows.lines):
         raise BadInput(*_shortened(rows, path))
-    if not rows.lines:
-        hint = f"rows like {MESSAGES.example}"
-        raise BadInput(Problem("there are no rows in this file", where=str(path), hint=hint))
     if rows.format.trained == "pairs":
         why = "pairs are for task dpo, and this version does not train on them yet"
         raise BadInput(Problem(f"its rows are {rows.format.name}", str(path), why, f"rows like {MESSAGES.example}"))
@@ -61,7 +60,7 @@ def check_rows(path: Path | str, blind: str = TEXT_ALONE, on_bad: OnBadRow = "st
 
 
 def scan(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
-    """Every row, good or bad; pairs too."""
+    """Every row, good or bad; pairs too. A file without any is `BadInput`."""
     lines: list[int] = []
     shown: list[tuple[Size, ...]] = []
     bad: list[BadRow] = []
@@ -81,11 +80,30 @@ def scan(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
         unread |= dict.fromkeys(
             key for key, value in placed.row.items() if key not in format.keys and value is not None
         )
+    if not lines and not bad:
+        hint = f"rows like {MESSAGES.example}"
+        raise BadInput(Problem("there are no rows in this file", where=str(path), hint=hint))
     return Rows(tuple(lines), tuple(shown) if any(shown) else (), format or MESSAGES, tuple(bad), tuple(unread))
 
 
 def _unread(row: Row, format: Format) -> list[str]:
     return [key for key, value in row.items() if key not in format.keys and value is not None]
+
+
+def repeated(path: Path | str, rows: Rows) -> tuple[str, ...]:
+    """Where rows stand that say what a row before them says."""
+    seen: set[bytes] = set()
+    found = []
+    bad = {row.number for row in rows.left_out}
+    for placed in rows_in(path):
+        if placed.number in bad:
+            continue
+        read = {key: value for key, value in placed.row.items() if key in rows.format.keys and value is not None}
+        digest = hashlib.blake2b(json.dumps(read, sort_keys=True, default=str).encode(), digest_size=16).digest()
+        if digest in seen:
+            found.append(place(path, placed.number))
+        seen.add(digest)
+    return tuple(found)
 
 
 def is_plain(path: Path | str) -> bool:

@@ -9,6 +9,7 @@ Knows: whether a row is a pair. Does not know: how to train on it.
 
 from __future__ import annotations
 
+import json
 from itertools import takewhile
 from typing import Any
 
@@ -94,11 +95,11 @@ def _columns(row: Row, keys: tuple[str, ...]) -> Columns:
 
 
 def _said(row: Row, keys: tuple[str, ...]) -> list[Said]:
-    pieces: list[Said] = []
-    for key in keys:
-        value = row[key]
-        pieces += said_in(value) if isinstance(value, list) else [Said(value, False, key in BOTH)]
-    return pieces
+    """With the longer answer: a row's length is its own."""
+    longer = max(BOTH, key=lambda key: len(json.dumps(row[key])))
+    shown = [row[key] for key in keys if key == longer or key not in BOTH]
+    pieces = [said_in(value) if isinstance(value, list) else [Said(value, False, True)] for value in shown]
+    return [one for each in pieces for one in each]
 
 
 def _format(name: str, keys: tuple[str, ...], how: str, example: str, wrong: Any) -> Format:
