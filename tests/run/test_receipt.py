@@ -69,6 +69,15 @@ def test_predicted_stands_beside_measured(make_plan: MakePlan) -> None:
     assert (found.eval_loss_before, found.eval_loss_after) == (5.0, 4.0)
 
 
+def test_rows_that_were_left_out_are_counted(make_plan: MakePlan) -> None:
+    """Those trained on, and the bad ones of both files."""
+    plan = make_plan()
+    assert plan.data is not None
+    found = made(replace(plan, data=replace(plan.data, left_out=3, eval_left_out=2)), history())
+    assert (found.rows, found.rows_left_out) == (plan.data.rows, 5)
+    assert receipt.from_json(receipt.to_json(found)) == found
+
+
 def test_steps_that_were_repeated_count_once(make_plan: MakePlan) -> None:
     """What a killed process did after its last checkpoint is not part of the result."""
     assert [event["loss"] for event in kept_steps(history())] == [4.0, 3.0, 2.5, 2.0]

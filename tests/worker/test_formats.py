@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_plan import Heard
 
+from finefit.api import plan_job, train
 from finefit.cli.main import run
+from finefit.errors import BadInput
 from finefit.lower.rows import with_rows
 from finefit.world.rows import check_rows
 
@@ -57,7 +60,7 @@ def tokenised(orders: Callable[..., dict[str, Any]], model_folder: Path, tmp_pat
         path = tmp_path / "rows.jsonl"
         path.write_text("\n\n".join(json.dumps(row) for row in rows))
         made = orders(data={"train": str(path), "eval": None}, assistant_only_loss=assistant_only)
-        told = with_rows(made, check_rows(path).format)
+        told = with_rows(made, check_rows(path).format, {})
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=str(tmp_path / "out"), **told["trainer"]),
@@ -175,3 +178,31 @@ def test_a_file_is_told_with_a_model(model_folder: Path, tmp_path: Path, capsys:
     assert told["over"] == [f"{path}:{line}" for line, length in enumerate(tokens, 2) if length > 7]
     assert {example["where"] for example in told["examples"]} == {f"{path}:{line}" for line in (2, 3, 4)}
     assert "chat template" in told["counted"]
+
+
+def test_skipped_rows_are_named_and_all_others_trained(model_folder: Path, tmp_path: Path) -> None:
+    """on_bad_row: skip trains on every row but the bad ones, which the plan names and the receipt counts; stop names
+    them and trains on none."""
+    rows = [FORMS["instruction (Alpaca)"](f"w{n} w2", f"w{n + 1} w3 w4") for n in range(6)]
+    lines = [json.dumps(row) for row in rows]
+    lines[2:2] = ['{"instruction": "w1"}', json.dumps(FORMS["text"]("w1", "w2"))]
+    (tmp_path / "rows.json").write_text("[" + ",\n".join(lines) + "]")
+    held_out = "instruction,output\nw1,w2\nw3\nw4,w5\n"
+    (tmp_path / "held.csv").write_text(held_out)
+    wishes = {"model": str(model_folder), "data": "rows.json", "eval_data": "held.csv", "gpu": "cpu"}
+    job = tmp_path / "job.yaml"
+    job.write_text(json.dumps(wishes | {"global_batch_size": 2, "output_dir": "run"}))
+    with pytest.raises(BadInput, match=r"rows\.json:3: there is no `output`"):
+        plan_job(str(job), {}, Heard())
+    receipt = train(str(job), {"on-bad-row": "skip"}, False, Heard())
+    assert (receipt.rows, receipt.rows_left_out) == (6, 3)
+    named = [note for note in receipt.notes if "left out, as on_bad_row says" in note]
+    assert len(named) == 2
+    assert all(f"rows.json:{line}: " in named[0] for line in (3, 4))
+    assert "held.csv:3: 1 values" in named[1]
+    assert any("instruction (Alpaca): as a message of the user" in note for note in receipt.notes)
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    loaded, done = (next(each for each in events if each["event"] == name) for name in ("loaded", "done"))
+    assert (loaded["rows"], loaded["eval_rows"]) == (6, 2)
+    marks = 3  # <user>, <answer> and <end>
+    assert done["tokens"] == sum(marks + 2 + 3 for _ in rows)

@@ -31,8 +31,12 @@ def plan_files(job: Job, choice: Estimate) -> Files:
     """`choice`: of a plan of this job."""
     model = os.path.abspath(Path(job.model).expanduser()) if _is_here(job.model) else job.model
     told = replace(pinned(job, choice), model=model, gpu=_gpu(job, choice))
-    paths = [path for path in (job.data, job.eval_data) if path]
-    return files_of(told, choice, _weights(choice.model), reads_rows=all(map(is_plain, paths)))
+    return files_of(told, choice, _weights(choice.model), reads_rows=_reads(job))
+
+
+def _reads(job: Job) -> bool:
+    """Whether the standalone script, which checks nothing, trains on the same rows."""
+    return job.on_bad_row == "stop" and all(is_plain(path) for path in (job.data, job.eval_data) if path)
 
 
 def write_files(folder: Path | str, files: Files) -> dict[str, Path]:

@@ -124,7 +124,7 @@ def _lengths(job: Job, model: Model) -> tuple[Lengths | None, tuple[str, ...]]:
     files = checked_files(job)
     lines = files.train.lines
     model, has_tokenizer = with_tokenizer(model)
-    tokens, how = file_lengths(job.data, model.folder if has_tokenizer else None)
+    tokens, how = file_lengths(job.data, model.folder if has_tokenizer else None, files.left_out["train"])
     longest = max(range(len(tokens)), key=tokens.__getitem__)
     if job.max_length is not None and tokens[longest] > job.max_length:
         what = f"the row has {tokens[longest]:,} tokens, and max_length is {job.max_length:,}"

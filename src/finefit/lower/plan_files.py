@@ -26,7 +26,9 @@ from .script import script
 
 JOB, LAUNCH = "job.yaml", "launch.txt"
 SEES = "train.py is left out: how a standalone script trains a model that sees is not written yet"
-OTHER_ROWS = "train.py reads JSONL with `messages` alone, which these rows are not: fill in DATA in train.py"
+OTHER_ROWS = (
+    "train.py reads JSONL with `messages` in every row, which this file is not said to be: fill in DATA in train.py"
+)
 NO_ROWS = "no rows are named yet: fill in `data` in job.yaml, and DATA in train.py"
 
 

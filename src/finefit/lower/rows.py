@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finefit.nouns.bad_rows import BadRow
@@ -11,11 +11,12 @@ from finefit.nouns.formats import Format
 EXAMPLES = 3
 
 
-def with_rows(orders: dict[str, Any], format: Format) -> dict[str, Any]:
-    """TRL (1.16) refuses `assistant_only_loss` where rows have no turns, and trains a completion by itself."""
+def with_rows(orders: dict[str, Any], format: Format, left_out: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """`left_out`: the numbers of bad rows, of `train` and `eval`. TRL (1.16) refuses `assistant_only_loss` where rows
+    have no turns, and trains a completion by itself."""
     turns = orders["trainer"]["assistant_only_loss"] and format.has_turns
     return orders | {
-        "data": orders["data"] | {"format": format.name},
+        "data": orders["data"] | {"format": format.name, "left_out": dict(left_out)},
         "trainer": orders["trainer"] | {"assistant_only_loss": turns},
     }
 

@@ -47,10 +47,26 @@ class Files:
     train: Lines
     held_out: Lines | None
 
+    @property
+    def left_out(self) -> dict[str, list[int]]:
+        """The numbers of bad rows."""
+        both = {"train": self.train, "eval": self.held_out}
+        return {which: [row.number for row in rows.left_out] if rows else [] for which, rows in both.items()}
+
+    def counts(self) -> dict[str, Any]:
+        held_out, left_out = self.held_out, self.left_out
+        return {
+            "eval_rows": held_out.rows if held_out else 0,
+            "format": self.train.format.name,
+            "left_out": len(left_out["train"]),
+            "eval_left_out": len(left_out["eval"]),
+        }
+
 
 def checked_files(job: Job, blind: str = TEXT_ALONE) -> Files:
     """`blind`: why no row may show images. Raises `BadInput` with the lines that are no rows."""
-    files = Files(check_rows(job.data, blind), check_rows(job.eval_data, blind) if job.eval_data else None)
+    train = check_rows(job.data, blind, job.on_bad_row)
+    files = Files(train, check_rows(job.eval_data, blind, job.on_bad_row) if job.eval_data else None)
     if files.held_out is not None and files.held_out.format is not files.train.format:
         what = f"its rows are {files.held_out.format.name}, and those of {job.data} are {files.train.format.name}"
         raise BadInput(Problem(what, where=str(job.eval_data), hint="held-out rows in the format of those trained on"))
@@ -69,16 +85,17 @@ def rehearse_rows(
 ) -> OwnRows:
     """Raises `BadInput` where rows are longer than the job allows."""
     orders = job_orders(job, recipe.model, recipe.method, recipe.knobs, recipe.machine)
-    orders = with_rows(orders, files.train.format)
+    orders = with_rows(orders, files.train.format, files.left_out)
     asked = rehearsal_orders(orders, recipe.model, recipe.knobs, recipe.machine, recipe.loop)
     asked["rehearsal"]["shorter"] = not recipe.machine.is_cpu
     if not has_tokenizer:
-        asked["data"] = orders["data"] | {"lengths": approximate_lengths(job.data, job.assistant_only_loss)}
-    held_out = files.held_out.rows if files.held_out else 0
+        lengths = approximate_lengths(job.data, job.assistant_only_loss, orders["data"]["left_out"]["train"])
+        asked["data"] = orders["data"] | {"lengths": lengths}
+    counts = files.counts()
     approximated = (*read_as(job, files), *(() if has_tokenizer else (APPROXIMATION,)))
     if files.train.shown:
         seen = rehearse_images(files.train, job.data, recipe, asked, say)
-        data = DataFacts(eval_rows=held_out, shown=seen.showing, **seen.facts)
+        data = DataFacts(shown=seen.showing, **counts, **seen.facts)
         notes = (*seen.notes, *approximated)
         return OwnRows(seen.recording, None, data, seen.length, orders, seen.stack, notes)
     recording, answer, notes = rehearse(asked, recipe.layers, say)
@@ -86,7 +103,7 @@ def rehearse_rows(
     return OwnRows(
         recording=recording,
         rows=rows_of(recipe, recording, answer),
-        data=DataFacts(eval_rows=held_out, **facts),
+        data=DataFacts(**counts, **facts),
         length=facts["longest_tokens"],
         orders=orders,
         stack=answer["stack"],

@@ -132,8 +132,11 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 def _data(data: DataFacts) -> str:
     shown = "" if data.shown is None else f"; {showing_words(data.shown)}"
+    bad = data.left_out + data.eval_left_out
+    left_out = f", {bad} bad ones left out" if bad else ""
+    rows = f"{data.rows} rows, {data.eval_rows} held out{left_out}"
     return (
-        f"{data.rows} rows, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
+        f"{rows}; {data.shortest_tokens} to {data.longest_tokens} tokens, "
         f"median {data.median_tokens}; the longest is line {data.longest_line}{shown}"
     )
 
@@ -169,6 +172,7 @@ def _gap_cells(gap: PhaseGap, title: str) -> tuple[str, str, str, str]:
 
 def _outcome(receipt: Receipt) -> dict[str, str]:
     return {
+        "rows": _rows(receipt),
         "training loss": _from_to(receipt.train_loss_first, receipt.train_loss_last),
         "held-out loss": _from_to(receipt.eval_loss_before, receipt.eval_loss_after),
         "speed": f"{receipt.tokens_per_second:.0f} tokens/s, {receipt.steps} steps in "
@@ -180,6 +184,11 @@ def _outcome(receipt: Receipt) -> dict[str, str]:
         "versions": _versions(receipt.stack),
         **{f"sha256 of {what}": digest for what, digest in receipt.hashes.items()},
     }
+
+
+def _rows(receipt: Receipt) -> str:
+    left_out = f", {receipt.rows_left_out:,} bad ones left out" if receipt.rows_left_out else ""
+    return "" if receipt.rows is None else f"{receipt.rows:,} trained on{left_out}"
 
 
 def _range_gap(gap: RangeGap | None) -> str:

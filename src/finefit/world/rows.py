@@ -144,7 +144,7 @@ def _shortened(rows: Rows, path: Path | str) -> Iterator[Problem]:
         f"{len(bad)} of {len(bad) + rows.rows} rows are wrong{more}",
         where=str(path),
         why="rows are never dropped or mended in silence",
-        hint=f"rows like {rows.format.example}",
+        hint=f"rows like {rows.format.example}; or on_bad_row: skip, which leaves them out",
     )
 
 
