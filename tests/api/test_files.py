@@ -117,9 +117,7 @@ def test_a_script_is_given_rows_that_it_reads(name: str, text: str, on_bad: Any,
     (tmp_path / name).write_text(text)
     job = replace(job_of(JOBS["one GPU, LoRA"]), data=str(tmp_path / name), on_bad_row=on_bad)
     files = api.plan_files(job, chosen(job))
-    assert (
-        f"DATA = {str(tmp_path / name)!r}".replace("'", '"') in files.texts["train.py"].replace("'", '"')
-    ) is is_read
+    assert (str(tmp_path / name) in files.texts["train.py"]) is is_read
     assert (OTHER_ROWS in files.notes) is not is_read
     path = tmp_path / "job.yaml"
     path.write_text(files.texts["job.yaml"])

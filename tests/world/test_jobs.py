@@ -125,6 +125,7 @@ BAD = [
     ("image_size: 0x720", "3: image_size", "out of range"),
     ("image_size: 1280x720", "3: image_size", "does not go with a file's rows"),
     ("images: 2", "3: images", "size is not said"),
+    ("on_bad_row: drop", "3: on_bad_row", "'drop' is not one of stop, skip"),
     ("a: [1\n", "4", "not YAML"),
     ("lora_r: 8\n\tseed: 3", "4", "not YAML"),
     ("seed: !!python/object:os.system x", "3", "not YAML"),

@@ -154,6 +154,11 @@ def files_are_there(given: Given) -> Iterator[Problem]:
         yield Problem(f"this is a file: {output}", where=given.where("output_dir"), hint="a folder for the run")
 
 
+def bad_rows_are_of_a_file(given: Given) -> Iterator[Problem]:
+    if given.has("on_bad_row") and not given.job.data and "data" not in given.wrong:
+        yield Problem("there are no rows", where=given.where("on_bad_row"), hint="data: FILE, or leave it out")
+
+
 DATASET_ID = re.compile(r"[\w-]+/[\w.-]+")
 
 
@@ -192,6 +197,7 @@ RULES: tuple[Rule, ...] = (
     evaluation_needs_rows,
     images_have_a_size,
     rows_show_their_own_images,
+    bad_rows_are_of_a_file,
     *engine_rules.RULES,
     *writing_rules.RULES,
     *preference_rules.RULES,
