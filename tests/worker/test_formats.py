@@ -97,7 +97,7 @@ def test_turns_and_systems_are_the_same_in_both_formats(tokenised: Tokenise) -> 
         assert all(other == first for other in others)
         assert (first[0] == first[1]) is not assistant_only
     alpaca = {"instruction": "w1", "input": "w6", "output": "w2", "system": "w30"}
-    chat = {"prompt": [messages[0], asked("w1\n\nw6")], "completion": [said("w2")]}
+    chat = {"prompt": [messages[0], asked("w1\nw6")], "completion": [said("w2")]}
     assert tokenised([alpaca]) == tokenised([chat])
 
 

@@ -1,7 +1,7 @@
 """`instruction`, `input`, `output`, as Alpaca has them: read as a prompt and a completion in messages.
 
 Alpaca's own template ("Below is an instruction that describes a task…") is not used: the model's chat template is. The
-input follows the instruction after an empty line.
+input follows the instruction on a new line, as LLaMA-Factory joins them (src/llamafactory/data/converter.py, f816ae46).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def wrong(row: Row, _blind: str) -> str:
 
 def columns(row: Row) -> Columns:
     system = [{"role": "system", "content": row["system"]}] if row.get("system") else []
-    asked = row["instruction"] + (f"\n\n{row['input']}" if row.get("input") else "")
+    asked = row["instruction"] + (f"\n{row['input']}" if row.get("input") else "")
     return columns_of([*system, {"role": "user", "content": asked}], row["output"])
 
 
@@ -33,7 +33,7 @@ ALPACA = Format(
     name="instruction (Alpaca)",
     keys=frozenset({"instruction", "input", "output", "system"}),
     trained="completion",
-    how="as a message of the user (the instruction, an empty line, the input) and the assistant's answer (the output), "
+    how="as a message of the user (the instruction, a new line, the input) and the assistant's answer (the output), "
     "written by the model's own chat template, not Alpaca's",
     example='{"instruction": "…", "input": "", "output": "…"}',
     wrong=wrong,

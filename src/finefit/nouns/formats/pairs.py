@@ -49,7 +49,11 @@ def _wrong_prompted_text(row: Row, blind: str) -> str:
 def _wrong_implicit_text(row: Row, blind: str) -> str:
     if reason := _wrong_text(row, blind):
         return reason
-    return "" if shared(row) else "there is no prompt: `chosen` and `rejected` begin differently"
+    start = len(shared(row))
+    if not start:
+        return "there is no prompt: `chosen` and `rejected` begin differently"
+    short = next((key for key in BOTH if start == len(row[key])), "")
+    return f"`{short}` has nothing after the prompt" if short else ""
 
 
 def _wrong_chat(row: Row, blind: str) -> str:

@@ -35,6 +35,8 @@ def wrong(row: Row, blind: str) -> str:
     if not turns:
         return "`conversations` is empty"
     reason = next((each for number, turn in enumerate(turns, 1) if (each := _wrong_turn(turn, number, blind))), "")
+    if not reason and row.get("system") and any(SPEAKERS[turn["from"]] == "system" for turn in turns):
+        return "the row has `system` and a message of the system too: which of them counts is not said"
     return reason or wrong_answers(columns(row)["messages"])
 
 
