@@ -15,7 +15,7 @@ import typer
 from finefit import __version__
 from finefit.errors import BadInput, FinefitError, nearest
 
-from . import data, estimate, generate, guide, launch, matrix, plan, prices, receipt, train
+from . import calibrate, data, estimate, generate, guide, launch, matrix, plan, prices, receipt, train
 from .words import SETTINGS
 
 COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "receipt": (receipt.command, {}),
     "generate": (generate.command, {"token_normalize_func": SETTINGS["token_normalize_func"]}),
     "prices": (prices.command, {}),
+    "calibrate": (calibrate.command, {}),
 }
 
 UsageError: Any = typer.BadParameter.__bases__[0]
