@@ -82,7 +82,8 @@ def _bars(report: DataReport) -> Table:
     for each in bins:
         over = report.max_length is not None and each.low > report.max_length
         bar = Bar(most, 0, each.rows, width=BAR_CELLS)
-        table.add_row(f"{each.low:,}-{each.high:,} tokens", bar, f"{each.rows:,}", style="bold red" if over else "")
+        span = f"{each.low:,}" if each.low == each.high else f"{each.low:,}-{each.high:,}"
+        table.add_row(f"{span} tokens", bar, f"{each.rows:,}", style="bold red" if over else "")
     return table
 
 

@@ -51,11 +51,11 @@ def check_rows(path: Path | str, blind: str = TEXT_ALONE, on_bad: OnBadRow = "st
     """The rows to train on. Where one cannot be, `stop` names all that cannot, and `skip` leaves them out; where none
     can be, both stop. `blind`: why no row may show images; empty where rows may."""
     rows = scan(path, blind)
-    if rows.left_out and (on_bad == "stop" or not rows.lines):
-        raise BadInput(*_shortened(rows, path))
     if rows.format.trained == "pairs":
         why = "pairs are for task dpo, and this version does not train on them yet"
         raise BadInput(Problem(f"its rows are {rows.format.name}", str(path), why, f"rows like {MESSAGES.example}"))
+    if rows.left_out and (on_bad == "stop" or not rows.lines):
+        raise BadInput(*_shortened(rows, path))
     return rows
 
 
@@ -77,9 +77,7 @@ def scan(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
         assert format is not None, "a row without a format is wrong"
         lines.append(placed.number)
         shown.append(sizes)
-        unread |= dict.fromkeys(
-            key for key, value in placed.row.items() if key not in format.keys and value is not None
-        )
+        unread |= dict.fromkeys(_unread(placed.row, format))
     if not lines and not bad:
         hint = f"rows like {MESSAGES.example}"
         raise BadInput(Problem("there are no rows in this file", where=str(path), hint=hint))
