@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from finefit.catalog.rates import rates_of
+from finefit.catalog.rates import has_rates, rates_of
 from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
@@ -98,9 +98,9 @@ def estimate(
 
 
 def pace(recording: Recording, recipe: Recipe, knobs: Knobs, engine: Engine | None) -> Pace | None:
-    """Of a rank that was recorded alone; None where it is a processor."""
+    """Of a rank that was recorded alone; None on a processor, and on a card that the catalogue lacks."""
     gpu = recipe.machine.gpu
-    if gpu is None:
+    if gpu is None or not has_rates(gpu.name):
         return None
     alone = replace(recipe.knobs, optim=knobs.optim)
     setup = Setup(recipe.model, recipe.method, alone, rates_of(gpu.name), recipe.loop, recipe.task, recipe.images)

@@ -36,6 +36,11 @@ class Rates:
     # a GeForce, whose driver lets none write into another
 
 
+def has_rates(gpu: str) -> bool:
+    """A card of this machine may be none of gpus.csv."""
+    return any(cells["name"] == gpu for cells in facts())
+
+
 @cache
 def rates_of(gpu: str) -> Rates:
     """Of a card by its name in gpus.csv."""
