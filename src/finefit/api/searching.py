@@ -178,7 +178,7 @@ def _groups(
 
 
 def sought(job: Job, model: Model, machine: Machine, rows: Rows | None, notes: tuple[str, ...] = ()) -> Sought:
-    """`rows`: of the job's own file, checked. The longest is planned for, as far as the job allows, for lengths may
+    """`rows`: of the job's own file, checked. The longest is planned for, as far as the job allows it: lengths may
     be guessed."""
     if rows is None:
         return Sought(replace(job, max_length=job.max_length or USUAL_LENGTH), model, machine, None, notes)
