@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from percentiles import at_95
 from published_kit.recipes import knobs_of, method_of
 
 from finefit import api
@@ -210,10 +211,6 @@ def summary(name: str, rows: list[dict[str, str]], results: dict[str, Result]) -
         for kind, errors in (("allocated", allocated), ("reserved", reserved))
         if errors
     ]
-
-
-def at_95(errors: list[float]) -> float:
-    return sorted(errors)[round(0.95 * (len(errors) - 1))]
 
 
 def table(rows: list[dict[str, str]], results: dict[str, Result]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ MODEL = "meta-llama/Llama-3.2-1B"
 SECTIONS = (
     "Model overview", "Memory by component", "Memory of each GPU with ZeRO", "GPUs in tiers", "Each GPU in detail",
     "Quick selection", "ZeRO stages: what they save and what they cost", "What each kind of work needs",
+    "Larger and smaller models",
     "Minimum, typical, maximum", "Training on the CPU", "CPU cores, memory, disk and network", "Clouds and prices",
     "Tips, each with its effect", "Checking and monitoring", "Out of memory, and other trouble",
     "What these numbers rest on",
@@ -101,6 +102,19 @@ def test_states_fall_with_the_stage(guide: Document) -> None:
         for row in sizes[1:]:
             assert row == sorted(row, reverse=True)
             assert row[0] > row[-1]
+
+
+def test_twice_the_model_takes_more(guide: Document) -> None:
+    """Of models in order of their parameters, this guide's own among them. (It may be faster: small steps wait for the
+    processor, as often as there are layers.)"""
+    (found,) = (block for block in under(guide, "Larger and smaller models") if isinstance(block, Table))
+    rows = [tuple(cell.value for cell in row if isinstance(cell, Quantity)) for row in found.rows]
+    assert "meta-llama/Llama-3.2-3B" in {row[0] for row in found.rows}
+    assert rows == sorted(rows)
+    assert len(rows) >= 4
+    for smaller, larger in combinations(rows, 2):
+        if larger[0] >= 2 * smaller[0]:
+            assert larger[1] > smaller[1]
 
 
 def test_ready_files_are_jobs(guide: Document, tmp_path: Path) -> None:

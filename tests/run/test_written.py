@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from finefit import whole
 from finefit.errors import BadInput
-from finefit.run import written
 from finefit.run.written import LIST, write_files
 
 FIRST = {"job.yaml": "a: 1\n", "train.py": "x = 1\n"}
@@ -70,15 +70,15 @@ def test_files_are_whole_or_as_before_however_writing_ends(
 ) -> None:
     """After any number of renames each file is the old or the new one, whole; and the next plan may replace them."""
     write_files(tmp_path / "plan", FIRST)
-    put, done = written._put, []
+    write, done = whole.write, []
 
     def some(path: Path, text: str) -> None:
         if len(done) == writes:
             raise KeyboardInterrupt
         done.append(path)
-        put(path, text)
+        write(path, text)
 
-    monkeypatch.setattr(written, "_put", some)
+    monkeypatch.setattr(whole, "write", some)
     new = {"job.yaml": "a: 3\n", "train.py": "x = 3\n"}
     with pytest.raises(KeyboardInterrupt):
         write_files(tmp_path / "plan", new)

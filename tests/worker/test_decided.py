@@ -136,7 +136,7 @@ def test_a_run_is_what_the_plan_says(job_file: str) -> None:
     assert plan.chosen.alternatives == planned.alternatives
     assert plan.ledger.device is not None
     assert plan.machine.gpu is not None
-    assert plan.ledger.device.high <= plan.machine.gpu.vram_bytes - plan.machine.gpu.unknown_bytes
+    assert plan.ledger.device.high <= plan.machine.gpu.sure_bytes
     assert plan.pace is not None
     assert plan.work is not None
     assert plan.data is not None

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from percentiles import at_95
+
 from finefit.units import GIB
 
 from . import predictions
@@ -65,14 +67,10 @@ def _summary(gpu: str, found: Sequence[Gap]) -> list[str]:
     allocated = [abs(gap.allocated_percent) for gap in mine]
     reserved = [abs(gap.reserved_percent) for gap in mine if gap.reserved_percent is not None]
     return [
-        f"| {gpu} | {kind} | {len(errors)} | {median(errors):.2f} % | {_at_95(errors):.2f} % | {max(errors):.2f} % |"
+        f"| {gpu} | {kind} | {len(errors)} | {median(errors):.2f} % | {at_95(errors):.2f} % | {max(errors):.2f} % |"
         for kind, errors in (("allocated", allocated), ("reserved", reserved))
         if errors
     ]
-
-
-def _at_95(errors: Sequence[float]) -> float:
-    return sorted(errors)[round(0.95 * (len(errors) - 1))]
 
 
 def _row(gap: Gap) -> str:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
+from percentiles import at_95
+
 from .several import Result, Row, read, rows
 
 SOURCES = {
@@ -75,10 +77,9 @@ def _summaries(
         groups[key(row)].append(abs(results[row["id"]].error_percent))
     for (source, engine, recipe), errors in groups.items():
         ordered = sorted(errors)
-        at_95 = ordered[round(0.95 * (len(ordered) - 1))]
         yield (
             f"| {source} | {engine} | {RECIPES.get(recipe, recipe)} | {len(errors)} | {median(errors):.2f} %"
-            f" | {at_95:.2f} % | {ordered[-1]:.2f} % |"
+            f" | {at_95(ordered):.2f} % | {ordered[-1]:.2f} % |"
         )
 
 

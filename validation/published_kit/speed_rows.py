@@ -10,11 +10,11 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from finefit.catalog import models
+from finefit.catalog.gpus import cells_of
 from finefit.nouns.engine import Engine
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
@@ -118,8 +118,7 @@ def multiplied(row: SpeedRow) -> int:
 
 def peak_flops(machine: Machine) -> float:
     assert machine.gpu is not None
-    text = (files("finefit.catalog") / "gpus.csv").read_text(encoding="utf-8")
-    (cells,) = (cells for cells in csv.DictReader(text.splitlines()) if cells["name"] == machine.gpu.name)
+    cells = cells_of(machine.gpu.name)
     return 1e12 * max(float(cells[rate]) for rate in RATES if cells[rate])
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from finefit.catalog.rates import rates_of
+from percentiles import at_95
+
 from finefit.estimate.pace.pace import pace_of, work_of
-from finefit.estimate.pace.setup import Setup
 from finefit.nouns.method import name_of
 from finefit.rehearsal.find import find
 from finefit.rehearsal.recipe import Recipe
+from finefit.rehearsal.timed import setup_of
 from finefit.search.engine import of_one_rank
 from published_kit.speed_rows import SpeedRow, expressible, ran, rows
 
@@ -71,9 +72,9 @@ def computed(row: SpeedRow) -> SpeedResult:
     assert told.machine.gpu is not None
     assert row.tokens_per_second is not None
     alone, loop = of_one_rank(told.engine, told.knobs, told.loop)
-    recording = find(Recipe(told.model, told.method, alone, told.machine, loop), lambda _: None).recording
-    rates = rates_of(told.machine.gpu.name)
-    setup = Setup(told.model, told.method, replace(alone, optim=told.knobs.optim), rates, loop)
+    recipe = Recipe(told.model, told.method, alone, told.machine, loop)
+    recording = find(recipe, lambda _: None).recording
+    setup = setup_of(recipe, told.knobs.optim)
     work = work_of(recording, setup, told.model.layers)
     pace = pace_of(work, setup, told.engine)
     gpus = told.machine.count
@@ -178,12 +179,11 @@ def _summaries(
 ) -> Iterator[str]:
     for name in dict.fromkeys(map(group, known)):
         errors = sorted(abs(results[row.id].error_percent) for row in known if group(row) == name)
-        nearly = errors[min(len(errors) - 1, int(0.95 * len(errors)))]
         cells = (
             *name[:-1],
             WORDS[name[-1]],
             str(len(errors)),
-            *(f"{one:.0f} %" for one in (median(errors), nearly, errors[-1])),
+            *(f"{one:.0f} %" for one in (median(errors), at_95(errors), errors[-1])),
         )
         yield f"| {' | '.join(cells)} |"
 

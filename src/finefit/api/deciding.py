@@ -148,7 +148,7 @@ def _tight(tried: Tried, gpu: Gpu) -> str:
     device = tried.estimate.ledger.device
     assert device is not None
     what = f"{human_bytes(device.typical)} are likely and {human_bytes(device.high)} possible"
-    return f"this is tight: {what}, and {gpu.name} holds {human_bytes(gpu.vram_bytes - gpu.unknown_bytes)}"
+    return f"this is tight: {what}, and {gpu.name} holds {human_bytes(gpu.sure_bytes)}"
 
 
 def _lacks(rung: Candidate, search: Search) -> str:

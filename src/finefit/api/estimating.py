@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from finefit.catalog.rates import has_rates, rates_of
+from finefit.catalog.rates import has_rates
 from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
 from finefit.estimate.pace.pace import pace_of, work_of
-from finefit.estimate.pace.setup import Setup
 from finefit.estimate.rehearsed import ledger_from, spread, spread_alike
 from finefit.lower.images import cannot_show
 from finefit.lower.orders import REHEARSED_ACCUMULATION
@@ -30,6 +29,7 @@ from finefit.rehearsal.generation import Writing
 from finefit.rehearsal.generation import find as find_answer
 from finefit.rehearsal.own_rows import Files, OwnRows, checked_files, rehearse_rows
 from finefit.rehearsal.recipe import OURS, Recipe
+from finefit.rehearsal.timed import setup_of
 from finefit.search.choice import suited
 from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.generation import parts_to_write
@@ -103,8 +103,7 @@ def pace(recording: Recording, recipe: Recipe, knobs: Knobs, engine: Engine | No
     gpu = recipe.machine.gpu
     if gpu is None or not has_rates(gpu.name):
         return None
-    alone = replace(recipe.knobs, optim=knobs.optim)
-    setup = Setup(recipe.model, recipe.method, alone, rates_of(gpu.name), recipe.loop, recipe.task, recipe.images)
+    setup = setup_of(recipe, knobs.optim)
     return pace_of(work_of(recording, setup, recipe.model.layers), setup, engine)
 
 

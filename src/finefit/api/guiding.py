@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from finefit import whole
 from finefit.errors import BadInput, NotKnown, Problem, RunFailed
 from finefit.guide.blocks import Document
 from finefit.guide.document import document
@@ -14,6 +15,7 @@ from finefit.guide.markdown import markdown
 from finefit.guide.subject import USUAL_ROWS, Missing, Subject
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.matrix import Row
 from finefit.nouns.offer import Offer
 from finefit.nouns.planned import Planned
 from finefit.search.choice import choose
@@ -27,6 +29,7 @@ from .estimating import estimate, estimate_answer
 from .planning import plan
 from .pricing import prices
 from .searching import USUAL_LENGTH
+from .tabling import matrix
 
 USUAL_GPUS = ("T4", "RTX3060-12GB", "RTX4060Ti-16GB", "RTX4090", "RTX5090", "L40S", "A100-80GB", "H100-80GB")
 """Where none is asked about: from free and small to large."""
@@ -60,7 +63,7 @@ def guide(
 def write_guide(document: Document, path: Path | str) -> None:
     """As its name says: .md or .html."""
     writer_of(path)
-    Path(path).write_text(writer_of(path)(document), encoding="utf-8")
+    whole.write(Path(path), writer_of(path)(document))
 
 
 def writer_of(path: Path | str) -> Callable[[Document], str]:
@@ -135,6 +138,10 @@ class Verbs:
 
     def offers(self, gpu: str) -> tuple[Offer, ...]:
         return prices(gpu).offers
+
+    def matrix(self, job: Job, counts: tuple[int, ...], methods: tuple[MethodName, ...], rows: int) -> tuple[Row, ...]:
+        epochs = job.num_train_epochs if job.max_steps < 1 else 1.0
+        return matrix(job, counts=counts, methods=methods, rows=rows, epochs=epochs, progress=self.say).rows
 
 
 def _first(error: BadInput | RunFailed) -> str:

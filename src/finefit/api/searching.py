@@ -132,7 +132,7 @@ def search_for(
         why, hint = "the catalogue does not have this card, so no recipe can be called the fastest", "finefit estimate"
         raise BadInput(Problem(f"how fast {gpu.name} is, is not known", where="gpu", why=why, hint=hint))
     rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
-    limit, beside = gpu.vram_bytes - gpu.unknown_bytes, beside_tensors(gpu, None).high
+    limit, beside = gpu.sure_bytes, beside_tensors(gpu, None).high
     tried, agreed = _groups(job, methods, model, machine, has_engines)
 
     def found(wished: Job, method: Method) -> list[Candidate]:

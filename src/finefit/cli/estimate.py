@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DOES_NOT_FIT, MAX_LENGTH, Text, job_keys, listed, option, with_recipe
+from .options import DOES_NOT_FIT, MAX_LENGTH, MODEL, Text, about, job_keys, listed, option, with_recipe
 from .words import split
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 @with_recipe
 def command(
     ctx: typer.Context,
-    words: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL", help="Hub id, local folder, config.json, or bundled name.", show_default=False),
-    ],
+    words: Annotated[list[str], about("MODEL", f"{MODEL}.")],
     *,
     gpu: Annotated[Text, option("NAME", "Like RTX4090 or 8xH100-80GB; cpu; auto: this machine. [auto]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Text, job_keys, listed, option, with_recipe
+from .options import MODEL, Text, about, job_keys, listed, option, with_recipe
 from .plan import job_of
 from .words import split
 
@@ -14,14 +14,7 @@ from .words import split
 @with_recipe
 def command(
     ctx: typer.Context,
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL|JOB.yaml",
-            help="Hub id, local folder, config.json, or bundled name; or a job file.",
-            show_default=False,
-        ),
-    ],
+    words: Annotated[list[str], about("MODEL|JOB.yaml", f"{MODEL}; or a job file.")],
     *,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="FILE.md or FILE.html.", show_default=False)

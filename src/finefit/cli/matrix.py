@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from .options import Text, job_keys, listed, option, with_recipe
+from .options import MODEL, Text, about, job_keys, listed, option, with_recipe
 from .words import split
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ Value = TypeVar("Value")
 @partial(with_recipe, without=OTHERS)
 def command(
     ctx: typer.Context,
-    words: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL", help="Hub id, local folder, config.json, or bundled name.", show_default=False),
-    ],
+    words: Annotated[list[str], about("MODEL", f"{MODEL}.")],
     *,
     gpu: Annotated[Text, option("A,B", "Cards, like RTX4090,A100-80GB. [all]")] = None,
     count: Annotated[Text, option("N,M", "How many of each. [1,2,4,8]")] = None,
@@ -51,7 +48,7 @@ def command(
     **recipe: object,
 ) -> None:
     """What fits, how fast and for how much: every GPU of the catalogue, 1, 2, 4 and 8 of it, by every method."""
-    from finefit import api
+    from finefit import api, whole
     from finefit.errors import BadInput, Problem
     from finefit.nouns.job import MethodName
     from finefit.show import live, matrix
@@ -80,7 +77,7 @@ def command(
     elif output is None:
         sys.stdout.write(matrix.FORMATS[kind](found))
     else:
-        Path(output).write_text(matrix.FORMATS[kind](found), encoding="utf-8")
+        whole.write(Path(output), matrix.FORMATS[kind](found))
 
 
 def _job(options: dict[str, str], keys: set[str], problems: list[Problem]) -> Job | None:

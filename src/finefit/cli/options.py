@@ -15,6 +15,15 @@ SAID_OFF = ("expandable_segments", "vit_gradient_checkpointing")
 Text = str | None
 
 
+MODEL = "Hub id, local folder, config.json, or bundled name"
+
+
+def about(metavar: str, text: str) -> typer.models.ArgumentInfo:
+    """The words that are no options: what a command is about."""
+    made: typer.models.ArgumentInfo = typer.Argument(metavar=metavar, help=text, show_default=False)
+    return made
+
+
 def option(metavar: str, text: str) -> typer.models.OptionInfo:
     made: typer.models.OptionInfo = typer.Option(metavar=metavar, help=text)
     return made

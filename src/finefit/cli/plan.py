@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DOES_NOT_FIT, Text, job_keys, listed, option, with_recipe
+from .options import DOES_NOT_FIT, MODEL, Text, about, job_keys, listed, option, with_recipe
 from .words import split
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ AUTO = "auto"
 @with_recipe
 def command(
     ctx: typer.Context,
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL|JOB.yaml",
-            help="Hub id, local folder, config.json, or bundled name; or a job file, whose keys are pinned.",
-            show_default=False,
-        ),
-    ],
+    words: Annotated[list[str], about("MODEL|JOB.yaml", f"{MODEL}; or a job file, whose keys are pinned.")],
     *,
     gpu: Annotated[Text, option("NAME", "Like RTX4090 or 8xH100-80GB; auto: this machine. [auto]")] = None,
     into: Annotated[

@@ -8,19 +8,12 @@ import typer
 
 from finefit.errors import BadInput, Problem
 
-from .options import DOES_NOT_FIT
+from .options import DOES_NOT_FIT, about
 from .words import split
 
 
 def command(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="JOB.yaml|RUN",
-            help="A job file; with --resume, a run folder.",
-            show_default=False,
-        ),
-    ],
+    words: Annotated[list[str], about("JOB.yaml|RUN", "A job file; with --resume, a run folder.")],
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last complete checkpoint of RUN.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The receipt as one JSON object on stdout.")] = False,

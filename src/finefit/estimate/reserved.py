@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from finefit.catalog.contexts import context_on
 from finefit.catalog.nccl import communicator
-from finefit.nouns.engine import DDP, Engine
+from finefit.nouns.engine import Engine, is_plain
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Gpu
 from finefit.nouns.range import Range, Reason, around
@@ -81,7 +81,7 @@ def serve(
         typical, lengths = max(own, alike.peak_allocated_bytes), _own_lengths(rows)
     method = method_reason(typical, alike.peak_allocated_bytes + lengths.below_bytes, knobs)
     method = replace(method, basis="guessed", why=f"{method.why}; {unlike}") if unlike else method
-    streams = () if engine is None or isinstance(engine, DDP) else (_streams(typical),)
+    streams = () if is_plain(engine) else (_streams(typical),)
     reserved = around(typical, (lengths, method, *streams))
     served = served_as(reserved, beside_tensors(gpu, engine), alike, len(recording.nbytes))
     return with_smallest(served, alike, history, settings, gpu) if probes else served
@@ -94,7 +94,7 @@ def served_as(reserved: Range, context: Range, replayed: Reserved, storages: int
 
 def with_smallest(served: Served, replayed: Reserved, history: History, settings: Settings, gpu: Gpu) -> Served:
     """And the least that survives, where the card has no room for the worst."""
-    if served.device.high <= gpu.vram_bytes - gpu.unknown_bytes:
+    if served.device.high <= gpu.sure_bytes:
         return served
     beside = served.device.typical - served.reserved.typical
     return replace(served, smallest_bytes=smallest(history, settings, replayed) + beside)

@@ -18,6 +18,7 @@ from .sections.processor import processor
 from .sections.ranges import ranges
 from .sections.selection import selection
 from .sections.sharded import sharded
+from .sections.sizes import sizes
 from .sections.tips import tips
 from .sections.trouble import trouble
 from .sections.zero import zero
@@ -26,7 +27,7 @@ from .subject import Subject
 Section = Callable[[Subject], Iterator[Block]]
 
 SECTIONS: tuple[Section, ...] = (
-    overview, components, sharded, matrix, cards, selection, zero, needs, ranges, processor, host, clouds, tips,
+    overview, components, sharded, matrix, cards, selection, zero, needs, sizes, ranges, processor, host, clouds, tips,
     monitoring, trouble, about,
 )  # fmt: skip
 

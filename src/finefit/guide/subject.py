@@ -6,6 +6,7 @@ answer has a reason in its place, which the document says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from finefit.nouns.engine import ZeroStage
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.matrix import Row
 from finefit.nouns.model import Model
 from finefit.nouns.offer import Offer
 from finefit.nouns.planned import Planned
@@ -48,6 +50,9 @@ class Asks(Protocol):
     def plan(self, job: Job, methods: tuple[MethodName, ...], *, builds: bool) -> Planned | Missing: ...
 
     def offers(self, gpu: str) -> tuple[Offer, ...]: ...
+
+    def matrix(self, job: Job, counts: tuple[int, ...], methods: tuple[MethodName, ...], rows: int) -> tuple[Row, ...]:
+        """Every GPU of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +123,21 @@ class Subject:
 
     def planned(self, gpu: str) -> Planned | Missing:
         """The fastest recipe that fits: of the asked method, else of one that needs less."""
+        free = replace(self._free(machine_named(gpu).count), gpu=gpu)
+        builds = not self.is_quick and self.base.source != "atlas"
+        return self._once(("plan", gpu), lambda: self._plan(free, builds))
+
+    def _free(self, ranks: int) -> Job:
+        """With nothing pinned that a plan decides, for so many GPUs."""
         job = self.job
         micro = (job.per_device_train_batch_size or 1) if job.image_size else None
-        free = replace(
+        return replace(
             job,
-            gpu=gpu,
             per_device_train_batch_size=micro,
             gradient_accumulation_steps=None,
             gradient_checkpointing="auto",
-            global_batch_size=_divided(job.global_batch_size, machine_named(gpu).count * (micro or 1)),
+            global_batch_size=_divided(job.global_batch_size, ranks * (micro or 1)),
         )
-        builds = not self.is_quick and self.base.source != "atlas"
-        return self._once(("plan", gpu), lambda: self._plan(free, builds))
 
     def _plan(self, free: Job, builds: bool) -> Planned | Missing:
         """Where no tape knows the card's kind, what takes the least of each method, in place of a search."""
@@ -156,6 +164,14 @@ class Subject:
         """The asked one, and those that need less."""
         own = self.job.method
         return METHODS[METHODS.index(own) :] if own in METHODS else (own,)
+
+    @cached_property
+    def rows_of_matrix(self) -> tuple[Row, ...]:
+        """Beside what the GPUs asked about are fast and dear: as many of every other."""
+        counts = tuple(sorted({machine_named(gpu).count for gpu in self.gpus}))
+        free = self._free(math.lcm(*counts))
+        rows = self.rows if self.job.max_steps < 1 else self.job.max_steps * free.global_batch_size
+        return self.asks.matrix(free, counts, self.methods, rows)
 
     def offers(self, gpu: str) -> tuple[Offer, ...]:
         return self._once(("offers", gpu), lambda: self.asks.offers(gpu))

@@ -61,7 +61,7 @@ def duration_range(hours: Hours | None) -> Cell:
 
 def holding(nbytes: int) -> Gpu | None:
     """Of the catalogue's cards, one of the smallest that hold so much."""
-    cards = [row.gpu for row in rows() if row.gpu is not None and row.gpu.vram_bytes - row.gpu.unknown_bytes >= nbytes]
+    cards = [row.gpu for row in rows() if row.gpu is not None and row.gpu.sure_bytes >= nbytes]
     return min(cards, key=lambda card: card.vram_bytes, default=None)
 
 

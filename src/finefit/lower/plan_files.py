@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from finefit.nouns.engine import DDP, FSDP2, DeepSpeed
+from finefit.nouns.engine import FSDP2, DeepSpeed, is_plain
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
 from finefit.nouns.job import Job
@@ -74,6 +74,6 @@ def _computed_in(choice: Estimate) -> tuple[Knobs, Loop]:
     """Of each rank: an engine computes in one half, which transformers' `bf16` and `fp16` tell it."""
     engine, knobs = choice.engine, choice.knobs
     alone, loop = of_one_rank(engine, knobs, Loop())
-    if engine is None or isinstance(engine, DDP):
+    if is_plain(engine):
         return knobs, loop
     return replace(knobs, dtype=alone.dtype, mixed_precision=MIXED[alone.dtype]), loop

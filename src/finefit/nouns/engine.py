@@ -81,6 +81,11 @@ def divided_by(engine: Engine | None) -> frozenset[str]:
             assert_never(engine)
 
 
+def is_plain(engine: Engine | None) -> bool:
+    """Each rank runs one GPU's own step: nothing is divided, and no engine steps the optimizer."""
+    return engine is None or isinstance(engine, DDP)
+
+
 def words_of(engine: Engine) -> str:
     match engine:
         case DDP():

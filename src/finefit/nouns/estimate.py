@@ -60,7 +60,7 @@ def verdict_on(gpu: Gpu, ledger: Ledger) -> Verdict | None:
     device = ledger.device
     if device is None:
         return "no" if ledger.peak_bytes > gpu.vram_bytes else None
-    if device.high <= gpu.vram_bytes - gpu.unknown_bytes:
+    if device.high <= gpu.sure_bytes:
         return "fits"
     least = device.typical if ledger.smallest_bytes is None else min(ledger.smallest_bytes, device.typical)
     return "tight" if least <= gpu.vram_bytes else "no"

@@ -15,6 +15,11 @@ class Gpu:
     unknown_bytes: int = 0
     # of vram_bytes, at most so many are the driver's: torch's total of this card is not known
 
+    @property
+    def sure_bytes(self) -> int:
+        """What a process has, whatever the driver's share is."""
+        return self.vram_bytes - self.unknown_bytes
+
 
 @dataclass(frozen=True)
 class Machine:

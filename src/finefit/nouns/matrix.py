@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from .engine import DeepSpeed, Engine
 from .job import MethodName
@@ -12,7 +12,6 @@ from .offer import Offer
 
 Verdict = Literal["fits", "tight", "no"]
 Tier = Literal["highly recommended", "recommended", "feasible", "challenging", "not recommended"]
-TIERS: tuple[Tier, ...] = get_args(Tier)
 
 
 @dataclass(frozen=True)

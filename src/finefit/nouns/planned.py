@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .advice import Advice
-from .engine import DDP, Engine
+from .engine import Engine, is_plain
 from .estimate import Estimate
 from .knobs import Knobs
 from .machine import Machine
@@ -33,8 +33,7 @@ class Candidate:
     @property
     def least_bytes(self) -> int:
         """What is certainly allocated: under an engine a few layers tell the difference to another recipe nearly."""
-        is_exact = self.engine is None or isinstance(self.engine, DDP)
-        return self.peak_bytes if is_exact else int(self.peak_bytes * (1 - NEARLY))
+        return self.peak_bytes if is_plain(self.engine) else int(self.peak_bytes * (1 - NEARLY))
 
     @property
     def seconds(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from finefit.catalog.rates import rates_of
 from finefit.estimate.pace.setup import Setup
 from finefit.nouns.engine import Engine
 from finefit.nouns.images import Images
@@ -23,6 +22,7 @@ from . import cache
 from .build import build
 from .find import as_asked, of_atlas
 from .recipe import OURS, Recipe
+from .timed import setup_of
 
 SHAPES: tuple[Checkpointing, ...] = ("all", 0, 12)
 """All layers checkpointed, none, some: what is recorded together where nothing is known."""
@@ -47,25 +47,19 @@ class Rehearsals:
         alone, loop = of_one_rank(engine, knobs, OURS)
         return Recipe(self.model, method, alone, self.machine, loop, self.trust_remote_code, self.images, self.task)
 
-    def setup(self, recipe: Recipe, knobs: Knobs) -> Setup:
-        assert self.machine.gpu is not None
-        alone = replace(recipe.knobs, optim=knobs.optim)
-        rates = rates_of(self.machine.gpu.name)
-        return Setup(self.model, recipe.method, alone, rates, recipe.loop, self.task, self.images)
-
     def few(self, method: Method, knobs: Knobs, engine: Engine | None) -> tuple[Few, Setup] | None:
         """None where a few layers do not stand for all."""
         recipe = self.recipe(method, knobs, engine)
         tape = self._tape(recipe)
         found = None if tape is None else _few_of(recipe, tape)
-        return None if found is None else (found, self.setup(recipe, knobs))
+        return None if found is None else (found, setup_of(recipe, knobs.optim))
 
     def whole(self, method: Method, knobs: Knobs, engine: Engine | None) -> tuple[Recording, Setup] | None:
         """Every layer; None where no tape knows it."""
         recipe = self.recipe(method, knobs, engine)
         tape = self._tape(recipe)
         found = None if tape is None else tape.at(recipe.point, recipe.layers)
-        return None if found is None else (as_asked(found, recipe), self.setup(recipe, knobs))
+        return None if found is None else (as_asked(found, recipe), setup_of(recipe, knobs.optim))
 
     def _tape(self, recipe: Recipe) -> Tape | None:
         if recipe.key not in self._tapes:

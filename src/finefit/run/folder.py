@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from finefit import whole
 from finefit.errors import BadInput, Problem
 from finefit.nouns.plan import Plan
 
@@ -99,7 +100,7 @@ def to_resume(run: RunFolder) -> RunFolder:
     """The run, told to go on from its last complete checkpoint."""
     if run.receipt.exists():
         raise BadInput(Problem("this run is complete: it has a receipt", where=str(run.path)))
-    _write_json(run.orders, json.loads(run.orders.read_text()) | {"resume": True})
+    whole.write(run.orders, json.dumps(json.loads(run.orders.read_text()) | {"resume": True}, indent=1))
     return run
 
 
@@ -158,7 +159,7 @@ def _fill(run: RunFolder, plan: Plan) -> None:
     run.orders.parent.mkdir(parents=True)
     run.job.write_text(_job_yaml(plan))
     run.plan.write_bytes(_plans().dump_json(plan, indent=1))
-    _write_json(run.orders, _orders(plan))
+    whole.write(run.orders, json.dumps(_orders(plan), indent=1))
 
 
 def _job_yaml(plan: Plan) -> str:
@@ -184,9 +185,3 @@ def _orders(plan: Plan) -> dict[str, Any]:
 
 def _whole(path: str | None) -> str | None:
     return None if path is None else str(Path(path).absolute())
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(json.dumps(value, indent=1))
-    partial.rename(path)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from finefit import whole
 from finefit.errors import BadInput, Problem, RunFailed
 from finefit.nouns.digest import sha256_of
 from finefit.nouns.method import name_of
@@ -31,9 +32,7 @@ def write(run: RunFolder) -> Receipt:
     events = read_events(run.events)
     recording = Recording.from_json(json.loads(run.recording.read_text())) if run.recording.exists() else None
     receipt = receipt_of(run.path.name, plan, events, recording, _hashes(run, plan))
-    partial = run.path / ".partial-receipt.json"
-    partial.write_text(json.dumps(to_json(receipt), indent=1))
-    partial.rename(run.receipt)
+    whole.write(run.receipt, json.dumps(to_json(receipt), indent=1))
     return receipt
 
 

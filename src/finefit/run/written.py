@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from finefit import whole
 from finefit.errors import BadInput, Problem
 
 LIST = ".finefit-files"
@@ -49,10 +50,10 @@ def _replace(folder: Path, files: Mapping[str, str]) -> None:
     problems = list(_not_ours(folder, files, ours | new))
     if problems:
         raise BadInput(*problems)
-    _put(folder / LIST, _listed(ours | new))  # first: what is replaced halfway is ours still
+    whole.write(folder / LIST, _listed(ours | new))  # first: what is replaced halfway is ours still
     for name, text in files.items():
-        _put(folder / name, text)
-    _put(folder / LIST, _listed({one for one in ours if one[1] not in files} | new))
+        whole.write(folder / name, text)
+    whole.write(folder / LIST, _listed({one for one in ours if one[1] not in files} | new))
 
 
 def _not_ours(folder: Path, files: Mapping[str, str], ours: Digests) -> Iterator[Problem]:
@@ -82,12 +83,3 @@ def _digest(data: bytes) -> str:
 
 def _listed(digests: frozenset[tuple[str, str]] | set[tuple[str, str]]) -> str:
     return "".join(f"{digest}  {name}\n" for digest, name in sorted(digests, key=lambda one: (one[1], one[0])))
-
-
-def _put(path: Path, text: str) -> None:
-    partial = path.with_name(f".partial-{path.name}-{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

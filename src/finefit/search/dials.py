@@ -16,7 +16,6 @@ METHODS: tuple[MethodName, ...] = ("full", "lora", "qlora4")
 """From what learns most to what needs least."""
 LARGEST_MICRO_BATCH = 64
 """Beyond it a step is no faster: kernels are long enough."""
-Dial = dict[str, object]
 
 
 def micro_batches(job: Job, ranks: int) -> list[int]:

@@ -17,7 +17,7 @@ from finefit.estimate.pace.lines import EffortLines, effort_lines
 from finefit.estimate.pace.pace import Effort, effort_of
 from finefit.estimate.pace.setup import Setup
 from finefit.estimate.rehearsed import spread
-from finefit.nouns.engine import DDP, FSDP2, DeepSpeed, Engine
+from finefit.nouns.engine import DDP, FSDP2, DeepSpeed, Engine, is_plain
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full
@@ -176,11 +176,7 @@ class Drafts:
 
 
 def _key(knobs: Knobs, engine: Engine | None) -> Key:
-    return is_divided(engine), knobs.per_device_train_batch_size, knobs.gradient_checkpointing
-
-
-def is_divided(engine: Engine | None) -> bool:
-    return not (engine is None or isinstance(engine, DDP))
+    return is_plain(engine), knobs.per_device_train_batch_size, knobs.gradient_checkpointing
 
 
 def _accumulated(knobs: Knobs) -> Knobs:

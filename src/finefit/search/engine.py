@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from finefit.catalog.deepspeed import auto_buckets
-from finefit.nouns.engine import DDP, FSDP1, FSDP2, DeepSpeed, Engine
+from finefit.nouns.engine import DDP, FSDP1, FSDP2, DeepSpeed, Engine, is_plain
 from finefit.nouns.knobs import Dtype, Knobs, MixedPrecision
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
@@ -30,7 +30,7 @@ def engine_for(knobs: Knobs, machine: Machine, model: Model) -> Engine | None:
 def of_one_rank(engine: Engine | None, knobs: Knobs, loop: Loop) -> tuple[Knobs, Loop]:
     """DeepSpeed and FSDP2 compute in the half that a run is mixed with, and every parameter has it: no autocast, and
     what PEFT made float32 is so no longer (deepspeed engine.py: _cast_module_mixed_precision; FSDP2's param_dtype)."""
-    if engine is None or isinstance(engine, DDP):
+    if is_plain(engine):
         return knobs, loop
     dtype = HALF.get(knobs.mixed_precision, knobs.dtype)
     plain = replace(loop, adapter_dtype=dtype, kbit_preparation=False)

@@ -63,7 +63,7 @@ class Card:
 
     @property
     def limit_bytes(self) -> int:
-        return self.gpu.vram_bytes - self.gpu.unknown_bytes
+        return self.gpu.sure_bytes
 
     @property
     def rates(self) -> Rates:

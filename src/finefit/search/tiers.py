@@ -1,8 +1,8 @@
 """How much a cell of the matrix is recommended: by what it leaves of the memory, and by hours and cost beside the best.
 
 The best are the fewest hours of all cells of the same method and number of GPUs that fit, and the least cost of all of
-the same method. Where no price is known, hours
-alone decide, and the highest tier is not given. The numbers are ours; they are printed under the table.
+the same method. Where no price is known, hours alone decide, and the highest tier is not given. The numbers are ours;
+they are printed under the table.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ def with_tiers(rows: Iterable[Row]) -> tuple[Row, ...]:
     rows = tuple(rows)
     best = {(row.method, row.count): _best(row, rows) for row in _one_of_each(rows)}
     return tuple(replace(row, tier=_tier(row, best[row.method, row.count])) for row in rows)
+
+
+def tier_among(row: Row, rows: Sequence[Row]) -> Tier | None:
+    """Of a cell that is none of the rows, by the best of them."""
+    return _tier(row, _best(row, rows))
 
 
 def _one_of_each(rows: Sequence[Row]) -> Iterable[Row]:

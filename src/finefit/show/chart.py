@@ -8,10 +8,11 @@ from html import escape
 
 from finefit.nouns.matrix import Matrix
 
+from .curve import STYLE
+
 WIDTH, HEIGHT = 760, 380
 LEFT, TOP, RIGHT, BOTTOM = 64, 24, 24, 64
 COLOURS = {"full": "#f59f00", "lora": "#4c6ef5", "qlora4": "#12b886", "qlora8": "#e64980"}
-STYLE = "font: 13px system-ui, sans-serif; fill: currentColor"
 
 Point = tuple[float, float, str, str]
 """Hours, cost, method, and what it is."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
+
+from finefit import whole
 
 
 def home() -> Path:
@@ -15,13 +16,6 @@ def home() -> Path:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
+    """Whole or not at all, in a folder that is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+    whole.write(path, data)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from finefit.catalog.optimizers import OPTIMIZERS, state_bytes
-from finefit.nouns.engine import DDP, Engine
+from finefit.nouns.engine import Engine, is_plain
 from finefit.nouns.pace import Pace, Share
 from finefit.nouns.recording import Recording
 from finefit.tape.born import OPTIMIZER, born
@@ -102,10 +102,6 @@ class _Step:
     def micro_batches(self) -> int:
         return self.setup.knobs.gradient_accumulation_steps
 
-    @property
-    def is_divided(self) -> bool:
-        return self.engine is not None and not isinstance(self.engine, DDP)
-
     @cached_property
     def gradient_bytes(self) -> int:
         """As they are sent and kept: an engine that divides has them in half."""
@@ -116,7 +112,7 @@ class _Step:
     def state_bytes(self) -> int:
         """Of all ranks together."""
         states = sum(state_bytes(OPTIMIZERS.get(self.setup.knobs.optim, OPTIMIZERS["adamw_torch"]), self.work.trained))
-        return states + (FLOAT32 * self.work.trained if self.is_divided else 0)
+        return states + (0 if is_plain(self.engine) else FLOAT32 * self.work.trained)
 
     def kernels(self, name: str) -> float:
         """Seconds of a kind in all micro-batches."""
@@ -131,7 +127,7 @@ class _Step:
 
     @property
     def optimizer(self) -> float:
-        part = self.ranks if self.is_divided else 1
+        part = 1 if is_plain(self.engine) else self.ranks
         weights = self.gradient_bytes
         moved = (CLIPPED + STEPPED) * self.gradient_bytes + 2 * (weights + self.state_bytes)
         return (moved / part + self.work.temporary_bytes) / moving(self.setup.rates) + STEP_SECONDS

@@ -15,8 +15,9 @@ from finefit.units import human_bytes
 from ..blocks import Block, Bullets, Cell, Code, Heading, Paragraph, Quantity, size, table
 from ..ready import job_file
 from ..subject import Missing, Subject
+from ..tiers import tier_of
 from ..words import TOUCHES, between, device, duration_range, recipe_words
-from .matrix import cost, tier_of
+from .matrix import cost
 
 READY = "Ready to run, as `job.yaml`:"
 READY_FOR_SEVERAL = (
@@ -69,7 +70,7 @@ def _figures(subject: Subject, gpu: str, one: Estimate) -> Iterator[tuple[str, C
         yield "memory there is, together", size(card.vram_bytes * count)
     yield "allocated at the peak", size(one.ledger.peak_bytes)
     yield "on the device", between(known)
-    yield "left, where it takes most", size(card.vram_bytes - card.unknown_bytes - known.high)
+    yield "left, where it takes most", size(card.sure_bytes - known.high)
     if one.pace is not None:
         yield "speed", Quantity(one.pace.slowest, "tokens/s", one.pace.fastest)
         slowest = max(one.pace.shares, key=lambda share: share.seconds)

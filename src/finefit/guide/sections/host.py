@@ -57,12 +57,10 @@ def _by_gpu(subject: Subject) -> Iterator[Block]:
 def _cores(subject: Subject) -> Iterator[Block]:
     yield Paragraph(
         "Each GPU has one process of its own that starts its kernels, so a core for each GPU is the least; cutting "
-        "texts "
-        "into tokens happens once, before training, and takes as many as there are. How many more help was not "
+        "texts into tokens happens once, before training, and takes as many as there are. How many more help was not "
         "measured; "
         "what clouds put beside a GPU (with hyper-threads, as they count), and the memory of the machine, in the "
-        "middle "
-        "of the machines listed:"
+        "middle of the machines listed:"
     )
     rows: list[tuple[Cell, ...]] = []
     for card in dict.fromkeys(card_of(gpu) for gpu in subject.gpus):

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import get_args
 
+from finefit.catalog.prices import STAYS
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.matrix import Tier
 from finefit.nouns.method import name_of
 from finefit.nouns.planned import Planned
+from finefit.search.tiers import legend
 from finefit.show.words import checkpointing_words
 
-from ..blocks import Bar, Block, Cell, Chart, Heading, Paragraph, Quantity, size, table
+from ..blocks import Bar, Block, Bullets, Cell, Chart, Heading, Paragraph, Quantity, size, table
 from ..subject import Missing, Subject
+from ..tiers import tier_of
 from ..words import device, duration, engine_words
 
-Tier = Literal["highly recommended", "recommended", "feasible", "challenging", "not recommended"]
-MEANING: dict[Tier, str] = {
-    "highly recommended": "the method asked for fits at its highest memory, and no layer has to be recomputed",
-    "recommended": "it fits, and some layers are recomputed",
-    "feasible": "it fits with every layer recomputed",
-    "challenging": "it fits with states or parameters in host memory, or only with a method that trains less",
-    "not recommended": "nothing fits that was weighed",
-}
 COLUMNS = (
     "GPU", "memory of each", "method", "engine", "micro-batch", "recomputed", "device, at most", "speed",
     "the whole run", "cost of the run",
@@ -31,17 +27,17 @@ COLUMNS = (
 def matrix(subject: Subject) -> Iterator[Block]:
     yield Heading("GPUs in tiers")
     yield Paragraph(
-        "For each, the fastest recipe whose highest memory is on the card. Tiers are defined by what it needs: "
-        + "; ".join(f"{tier}: {meaning}" for tier, meaning in MEANING.items())
-        + "."
+        "For each, the fastest recipe whose highest memory is on the card: of the method asked for, else of one that "
+        "needs less. Tiers are those of `finefit matrix`, beside as many of every other card of the catalogue:"
     )
+    yield Bullets(legend())
     yield from _matrix_section(subject)
 
 
 def _matrix_section(subject: Subject) -> Iterator[Block]:
     found = {gpu: subject.planned(gpu) for gpu in subject.gpus}
     planned = {gpu: one for gpu, one in found.items() if isinstance(one, Planned)}
-    for tier in MEANING:
+    for tier in get_args(Tier):
         of_tier = {gpu: one for gpu, one in planned.items() if tier_of(subject, one) == tier}
         if of_tier:
             yield Heading(tier[0].upper() + tier[1:], 3)
@@ -53,21 +49,6 @@ def _matrix_section(subject: Subject) -> Iterator[Block]:
     for gpu, missed in found.items():
         if isinstance(missed, Missing):
             yield Paragraph(f"{gpu}: not planned, {missed.why}.")
-
-
-def tier_of(subject: Subject, planned: Planned) -> Tier:
-    choice = planned.choice
-    if choice is None:
-        return "not recommended"
-    if choice.knobs.offload != "none" or name_of(choice.method) != subject.job.method:
-        return "challenging"
-    match choice.knobs.gradient_checkpointing:
-        case 0:
-            return "highly recommended"
-        case "all":
-            return "feasible"
-        case count:
-            return "feasible" if count >= subject.model.layers else "recommended"
 
 
 def _row(subject: Subject, gpu: str, planned: Planned) -> tuple[Cell, ...]:
@@ -94,7 +75,7 @@ def _row(subject: Subject, gpu: str, planned: Planned) -> tuple[Cell, ...]:
 
 def cost(subject: Subject, gpu: str, one: Estimate) -> Cell:
     """At the cheapest offer that anyone may rent at any length."""
-    offer = next((offer for offer in subject.offers(gpu) if offer.kind in ("on_demand", "community")), None)
+    offer = next((offer for offer in subject.offers(gpu) if offer.kind in STAYS), None)
     hours = subject.hours(one)
     if offer is None or hours is None:
         return "no price is known"

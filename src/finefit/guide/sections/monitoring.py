@@ -45,8 +45,7 @@ def monitoring(subject: Subject) -> Iterator[Block]:
             "More than the highest figure: another recipe is running than the one computed; compare precision, "
             "attention, loss and checkpointing first.",
             "A GPU that is often idle waits for data, for Python or for other GPUs: the shares of a step's time say "
-            "how "
-            "much of that is foreseen.",
+            "how much of that is foreseen.",
             "A run of `finefit train` ends with a receipt: predicted beside measured, by phase.",
         )
     )

@@ -21,10 +21,9 @@ WRITTEN = 128
 def needs(subject: Subject) -> Iterator[Block]:
     yield Heading("What each kind of work needs")
     yield Paragraph(
-        "On one GPU, with the recipe's micro-batch, length and checkpointing. `enough, likely` is the smallest card "
-        "of the "
-        "catalogue that holds the likely memory, `enough, surely` the smallest that holds the highest. Inference reads "
-        f"one prompt of {subject.length:,} tokens and writes {WRITTEN}."
+        "On one GPU, with the recipe's micro-batch, length and checkpointing. `enough, likely` is the smallest card of "
+        "the catalogue that holds the likely memory, `enough, surely` the smallest that holds the highest. Inference "
+        f"reads one prompt of {subject.length:,} tokens and writes {WRITTEN}."
     )
     asked = {name: subject.estimate(job) for name, job in _jobs(subject).items()}
     known = {name: one for name, one in asked.items() if isinstance(one, Estimate)}
@@ -71,8 +70,6 @@ def _adapters(subject: Subject) -> Iterator[Block]:
     trained, frozen = one.ledger.trainable_parameters, one.ledger.parameters - one.ledger.trainable_parameters
     yield Paragraph(
         f"An adapter ({adapter_words(one.method)}) of a matrix has rank × (inputs + outputs) parameters: here "
-        f"{trained:,} "
-        f"together, {100 * trained / frozen:.2f} % of the {frozen:,} that stay frozen. DPO compares two answers, so "
-        "each "
-        "row is two sequences, and the reference is the model with its adapters off."
+        f"{trained:,} together, {100 * trained / frozen:.2f} % of the {frozen:,} that stay frozen. DPO compares two "
+        "answers, so each row is two sequences, and the reference is the model with its adapters off."
     )

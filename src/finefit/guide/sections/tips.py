@@ -25,8 +25,7 @@ def tips(subject: Subject) -> Iterator[Block]:
         f"One thing changed at a time, in the recipe on one {subject.base.machine.name} "
         f"({recipe_words(subject.base)}), and "
         "the whole step computed again. Time is for the same number of tokens; what touches nothing keeps the "
-        "mathematics "
-        "of each step. A change that would need a rehearsal of its own is not in the list."
+        "mathematics of each step. A change that would need a rehearsal of its own is not in the list."
     )
     for direction, title in TITLES.items():
         yield Heading(title, 3)
@@ -39,7 +38,7 @@ def advice(subject: Subject) -> tuple[Advice, ...]:
     base = subject.base
     assert base.machine.gpu is not None
     basis = Basis(pinned(subject.base_job, subject.job.method, base.knobs), subject.model, base.machine)
-    limit = base.machine.gpu.vram_bytes - base.machine.gpu.unknown_bytes
+    limit = base.machine.gpu.sure_bytes
     before = effect(base)
     return () if before is None else advise(basis, before, lambda job: effect(subject.known(job)), limit)
 

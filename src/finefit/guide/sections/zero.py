@@ -52,8 +52,7 @@ def _saved(subject: Subject) -> Iterator[Block]:
     gradients, states = HALF * trained, FLOAT * trained + moments
     yield Paragraph(
         f"Weights of {ledger.parameters:,} parameters and gradients of {trained:,} in half precision, a float32 copy "
-        "and "
-        f"{subject.base.knobs.optim}'s states of what is trained; arithmetic from the counts, beside which come "
+        f"and {subject.base.knobs.optim}'s states of what is trained; arithmetic from the counts, beside which come "
         "activations, buckets and what the allocator keeps (the tables of each GPU above have them)."
     )
     rows: list[tuple[Cell, ...]] = []
@@ -107,8 +106,7 @@ def _when(subject: Subject) -> Iterator[Block]:
     yield table(("GPUs", "first that fits", "each GPU, at most"), rows)
     yield Paragraph(
         "On one GPU no stage divides anything: ZeRO is of use there for its offload alone. With adapters there is "
-        "little "
-        "to divide but the frozen weights, which only stage 3 does."
+        "little to divide but the frozen weights, which only stage 3 does."
     )
 
 
