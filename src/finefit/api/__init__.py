@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .asked import REFERENCE_GPU, answer_of, images_of, method_of
+    from .calibrating import calibrate
     from .estimating import estimate, estimate_answer, estimate_rows
     from .files import launch, plan_files, write_files
     from .guiding import guide, write_guide, writer_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "asked": ("REFERENCE_GPU", "answer_of", "images_of", "method_of"),
+    "calibrating": ("calibrate",),
     "estimating": ("estimate", "estimate_answer", "estimate_rows"),
     "files": ("launch", "plan_files", "write_files"),
     "guiding": ("guide", "write_guide", "writer_of"),
@@ -32,6 +34,7 @@ __all__ = [
     "METHODS",
     "REFERENCE_GPU",
     "answer_of",
+    "calibrate",
     "estimate",
     "estimate_answer",
     "estimate_rows",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from finefit.catalog.rates import has_rates
+from finefit.catalog.measured import rates_on
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.machine import Gpu
@@ -98,7 +98,7 @@ def decide(wish: Wish) -> Decided | NoFit:
     gpu = wish.gpu
     if gpu is None:
         return Decided(wish.tried(wish.recipe))
-    if wish.is_settled or not has_rates(gpu.name):
+    if wish.is_settled or rates_on(gpu) is None:
         tried = wish.tried(wish.recipe)
         runs = _runs(tried, gpu, is_pinned=True)
         return NoFit(_settled(wish, tried)) if runs is None else replace(runs, notes=(*runs.notes, *_usual(wish, gpu)))
@@ -112,7 +112,8 @@ def decide(wish: Wish) -> Decided | NoFit:
 def _usual(wish: Wish, gpu: Gpu) -> tuple[str, ...]:
     if wish.is_settled:
         return ()
-    return (f"how fast {gpu.name} is, is not known: what the job leaves open is as usual, and not the fastest",)
+    what = f"how fast {gpu.name} is, is not known: what the job leaves open is as usual, and not the fastest"
+    return (f"{what}; `finefit calibrate` measures it",)
 
 
 def _descended(wish: Wish, gpu: Gpu, found: Searched, first: Candidate) -> Decided | NoFit:
@@ -195,7 +196,7 @@ def _settled(wish: Wish, tried: Tried) -> Planned:
     """Of a recipe that left nothing to search."""
     machine, gpu = wish.recipe.machine, wish.gpu
     assert gpu is not None
-    if not has_rates(gpu.name):
+    if rates_on(gpu) is None:
         return Planned(machine, None, tried.estimate, (), (), 0, 0, tried.estimate.seconds)
     found = wish.searched()
     rung = found.answer.best or found.answer.nearest

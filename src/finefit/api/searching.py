@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from finefit.catalog.measured import rates_on
 from finefit.catalog.prices import cheapest
-from finefit.catalog.rates import has_rates
 from finefit.errors import BadInput, Problem
 from finefit.estimate.reserved import beside_tensors
 from finefit.nouns.advice import Advice, Effect
@@ -128,9 +128,9 @@ def search_for(
     gpu = machine.gpu
     if gpu is None:
         raise BadInput(Problem("a plan is for GPUs", where="gpu", why="the processor is one", hint="gpu: RTX4090"))
-    if not has_rates(gpu.name):
-        why, hint = "the catalogue does not have this card, so no recipe can be called the fastest", "finefit estimate"
-        raise BadInput(Problem(f"how fast {gpu.name} is, is not known", where="gpu", why=why, hint=hint))
+    if rates_on(gpu) is None:
+        why = f"{gpu.name} is in no catalogue, and was not measured"
+        raise BadInput(Problem("how fast this GPU is, is not known", where="gpu", why=why, hint="finefit calibrate"))
     rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
     limit, beside = gpu.sure_bytes, beside_tensors(gpu, None).high
     tried, agreed = _groups(job, methods, model, machine, has_engines)

@@ -15,7 +15,7 @@ import typer
 from finefit import __version__
 from finefit.errors import BadInput, FinefitError, nearest
 
-from . import estimate, generate, guide, launch, matrix, plan, prices, receipt, train
+from . import calibrate, estimate, generate, guide, launch, matrix, plan, prices, receipt, train
 from .words import SETTINGS
 
 COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "receipt": (receipt.command, {}),
     "generate": (generate.command, {"token_normalize_func": SETTINGS["token_normalize_func"]}),
     "prices": (prices.command, {}),
+    "calibrate": (calibrate.command, {}),
 }
 
 UsageError: Any = typer.BadParameter.__bases__[0]

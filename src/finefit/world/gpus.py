@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from dataclasses import replace
 from typing import Any
 
 from finefit.catalog.gpus import gpu_named
 from finefit.errors import BadInput, Problem
 from finefit.nouns.machine import Gpu, Machine
 from finefit.units import GIB
+
+from . import calibrations
 
 SEVERAL = re.compile(r"(\d+)\s*x\s*(\S.*)", re.IGNORECASE)
 """`2xRTX4090`"""
@@ -24,6 +27,16 @@ BF16_SINCE = (8, 0)
 
 
 def machine_named(text: str) -> Machine:
+    """With what is known of its cards from this machine itself."""
+    machine = _named(text)
+    return machine if machine.gpu is None else replace(machine, gpu=known_here(machine.gpu))
+
+
+def known_here(gpu: Gpu) -> Gpu:
+    return replace(gpu, here=calibrations.here(gpu.name))
+
+
+def _named(text: str) -> Machine:
     match text.strip().lower():
         case "auto":
             return Machine(gpu_here())
