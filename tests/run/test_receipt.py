@@ -12,8 +12,9 @@ import pytest
 from finefit.errors import BadInput, RunFailed
 from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range
-from finefit.nouns.receipt import RangeGap, Receipt
+from finefit.nouns.receipt import RangeGap, Receipt, TimeGap
 from finefit.nouns.recording import Recording
+from finefit.nouns.workload import Workload
 from finefit.run import folder, receipt
 from finefit.run.events import kept_steps
 
@@ -130,11 +131,22 @@ def test_reserved_and_device_stand_beside_their_ranges(make_plan: MakePlan) -> N
     assert receipt.from_json(receipt.to_json(found)) == found
 
 
+def test_the_mean_step_stands_beside_what_was_predicted(make_plan: MakePlan) -> None:
+    """Of all steps of the run, as their rows are; nothing where no time was predicted."""
+    work = Workload(10, 1.0, 4, 500, 600, seconds=2.0, low=1.0, high=2.9, longest_line=7, offer=None)
+    found = made(replace(make_plan(), work=work), history())
+    assert found.step == TimeGap(low=0.25, predicted=0.5, high=0.725, measured=0.75)
+    assert not found.step.is_inside
+    assert receipt.from_json(receipt.to_json(found)) == found
+    assert made(make_plan(), history()).step is None
+
+
 def test_receipts_from_before_there_were_ranges_are_read(make_plan: MakePlan) -> None:
     """What they lack is unknown."""
     written = receipt.to_json(made(make_plan(), history()))
-    older = {key: value for key, value in written.items() if key not in ("reserved", "device")}
+    older = {key: value for key, value in written.items() if key not in ("reserved", "device", "step")}
     assert receipt.from_json(older).reserved is None
+    assert receipt.from_json(older).step is None
 
 
 def test_no_receipt_without_an_end_or_a_measurement(make_plan: MakePlan) -> None:
