@@ -16,7 +16,7 @@ from finefit.nouns.receipt import RangeGap, Receipt, TimeGap
 from finefit.nouns.recording import Recording
 from finefit.nouns.workload import Workload
 from finefit.run import folder, receipt
-from finefit.run.events import kept_steps
+from finefit.run.events import kept_steps, steady_laps
 
 MakePlan = Callable[..., Plan]
 
@@ -68,6 +68,18 @@ def test_predicted_stands_beside_measured(make_plan: MakePlan) -> None:
     assert found.measured_by == "recorder"
     assert (found.tokens_per_second, found.train_seconds, found.steps) == (200.0, 3.0, 4)
     assert (found.eval_loss_before, found.eval_loss_after) == (5.0, 4.0)
+
+
+def test_a_step_is_timed_without_those_that_warm_up(make_plan: MakePlan) -> None:
+    """Neither the first ones of the run, nor of the process that went on with it, nor those that were repeated."""
+    events = [
+        {"event": "started", "resumed_from": 0},
+        *[step(n, 1.0) | {"seconds": seconds} for n, seconds in enumerate((9.0, 8.0, 1.0, 2.0, 7.0), 1)],
+        {"event": "started", "resumed_from": 4},
+        *[step(n, 1.0) | {"seconds": seconds} for n, seconds in enumerate((6.0, 5.0, 3.0, 4.0), 5)],
+    ]
+    assert steady_laps(events) == [(1, 1.0), (1, 2.0), (1, 3.0), (1, 4.0)]
+    assert steady_laps(events[:3]) == []
 
 
 def test_steps_that_were_repeated_count_once(make_plan: MakePlan) -> None:

@@ -22,6 +22,7 @@ from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
 from finefit.search.packed import beside_packed, to_run
 from finefit.search.workload import workload
+from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
@@ -29,6 +30,9 @@ from finefit.world.models import find_model
 from .asked import method_of, on_one
 from .deciding import Wish, decide
 from .estimating import pace
+
+LEARNT_STEPS = 10
+"""Of a run, at least, for its time to say anything of the next one's."""
 
 
 def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer) -> Receipt | NoFit:
@@ -50,7 +54,16 @@ def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer:
     observer.note(f"run folder: {run.path}")
     observer.stage("training")
     worker.train(run, observer.event)
-    return receipt.write(run)
+    written = receipt.write(run)
+    learn(plan, written)
+    return written
+
+
+def learn(plan: Plan, written: Receipt) -> None:
+    """What a run took corrects what is predicted for the next ones on its GPU."""
+    gpu, pace, step = plan.machine.gpu, plan.pace, written.step
+    if gpu is not None and pace is not None and step is not None and step.steady_steps >= LEARNT_STEPS:
+        calibrations.learn(gpu.name, pace, pace.step_seconds * step.measured / step.predicted)
 
 
 def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) -> Plan | NoFit:

@@ -40,6 +40,8 @@ class TimeGap:
     predicted: float
     high: float
     measured: float
+    steady_steps: int = 0
+    # that were measured, without the first ones, which load kernels; none: the run had no others
 
     @property
     def is_inside(self) -> bool:

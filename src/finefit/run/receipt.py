@@ -22,7 +22,7 @@ from finefit.nouns.recording import Recording
 from finefit.nouns.workload import Workload
 from finefit.tape.peaks import phase_peaks
 
-from .events import Event, kept_steps, read_events
+from .events import Event, kept_steps, read_events, steady_laps
 from .folder import RunFolder, open_run, read_plan
 
 
@@ -81,7 +81,7 @@ def receipt_of(
         notes=(*plan.notes, *_notes(events, plan.stack, stack)),
         reserved=_range_gap(plan.ledger.reserved, events, "reserved_bytes"),
         device=_range_gap(plan.ledger.device, events, "device_bytes"),
-        step=_step(plan.work, done),
+        step=_step(plan.work, done, steady_laps(events)),
     )
 
 
@@ -124,12 +124,14 @@ def _range_gap(predicted: Range | None, events: Sequence[Event], what: str) -> R
     return RangeGap(predicted.low, predicted.typical, predicted.high, measured)
 
 
-def _step(work: Workload | None, done: Event) -> TimeGap | None:
-    """Of the mean step: rows, and so steps, are of many lengths."""
-    if work is None or not done["steps"] or not done["seconds"]:
+def _step(work: Workload | None, done: Event, laps: Sequence[tuple[int, float]]) -> TimeGap | None:
+    """Of the mean step: rows, and so steps, are of many lengths. Where a run has no steps but its first, of these."""
+    steps = sum(count for count, _ in laps)
+    measured, steady = (sum(seconds for _, seconds in laps), steps) if steps else (done["seconds"], 0)
+    if work is None or not done["steps"] or not measured:
         return None
     low, predicted, high = (seconds / work.steps for seconds in (work.low, work.seconds, work.high))
-    return TimeGap(low, predicted, high, done["seconds"] / done["steps"])
+    return TimeGap(low, predicted, high, measured / (steps or done["steps"]), steady)
 
 
 def _allocator(events: Sequence[Event]) -> list[Event]:
