@@ -24,7 +24,7 @@ from finefit.tape.peaks import CUDA_BLOCK_BYTES, alive_at, moments, segments
 from finefit.tape.sizes import Formula
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "tour.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "tour.md", ROOT / "docs" / "data.md")
 REFUSED = "finefit train runs/quickstart-1 --resume"
 """Shown in the tour as refused: that run is complete."""
 MADE = ("runs", "build", "dist", "__pycache__")

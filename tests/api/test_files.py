@@ -14,6 +14,7 @@ import pytest
 from finefit import api
 from finefit.catalog.deepspeed import auto_buckets
 from finefit.errors import BadInput
+from finefit.lower.plan_files import OTHER_ROWS
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
 from finefit.nouns.job import Job
@@ -111,6 +112,27 @@ def test_a_run_refuses_a_job_without_rows(planned: Planned, tmp_path: Path) -> N
     (tmp_path / "rows.jsonl").write_text("")
     path.write_text(path.read_text().replace("# data: rows.jsonl", "data: rows.jsonl"))
     assert read_job(path).job.data == str(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "on_bad", "is_read"),
+    [
+        ("rows.jsonl", '{"messages": []}', "stop", True),
+        ("rows.jsonl", '{"messages": []}', "skip", False),
+        ("rows.jsonl", '{"text": "a"}', "stop", False),
+        ("rows.csv", "text\na", "stop", False),
+    ],
+)
+def test_a_script_is_given_rows_that_it_reads(name: str, text: str, on_bad: Any, is_read: bool, tmp_path: Path) -> None:
+    """Others are left to be filled in, and a note says so; the job has its rows either way."""
+    (tmp_path / name).write_text(text)
+    job = replace(job_of(JOBS["one GPU, LoRA"]), data=str(tmp_path / name), on_bad_row=on_bad)
+    files = api.plan_files(job, chosen(job))
+    assert (str(tmp_path / name) in files.texts["train.py"]) is is_read
+    assert (OTHER_ROWS in files.notes) is not is_read
+    path = tmp_path / "job.yaml"
+    path.write_text(files.texts["job.yaml"])
+    assert (read_job(path).job.data, read_job(path).job.on_bad_row) == (str(tmp_path / name), on_bad)
 
 
 def test_a_script_is_python(planned: Planned) -> None:

@@ -14,6 +14,7 @@ import pytest
 import finefit
 from finefit.api import (
     answer_of,
+    data,
     images_of,
     launch,
     method_of,
@@ -25,6 +26,7 @@ from finefit.api import (
 from finefit.cli.main import run
 from finefit.errors import RunFailed
 from finefit.guide.blocks import Document, Heading
+from finefit.nouns.data_report import DataReport
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
 from finefit.nouns.images import Images
@@ -120,6 +122,11 @@ class Api(ModuleType):
         found = self.estimate(model, **how)
         self.asked["task"] = task
         return replace(found, task=task)
+
+    def data(self, path: str, **how: Any) -> DataReport:
+        """Without a model it computes little."""
+        self._note(path=path, **how)
+        return data(path, **{**how, "model": None})
 
     def guide(self, job: Job, **how: Any) -> Document:
         self._note(job=job, **how)

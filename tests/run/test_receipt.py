@@ -70,6 +70,15 @@ def test_predicted_stands_beside_measured(make_plan: MakePlan) -> None:
     assert (found.eval_loss_before, found.eval_loss_after) == (5.0, 4.0)
 
 
+def test_rows_that_were_left_out_are_counted(make_plan: MakePlan) -> None:
+    """Those trained on, and the bad ones of both files."""
+    plan = make_plan()
+    assert plan.data is not None
+    found = made(replace(plan, data=replace(plan.data, left_out=3, eval_left_out=2)), history())
+    assert (found.rows, found.rows_left_out) == (plan.data.rows, 5)
+    assert receipt.from_json(receipt.to_json(found)) == found
+
+
 def test_a_step_is_timed_without_those_that_warm_up(make_plan: MakePlan) -> None:
     """Neither the first ones of the run, nor of the process that went on with it, nor those that were repeated."""
     events = [

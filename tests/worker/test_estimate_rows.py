@@ -75,7 +75,7 @@ def test_bad_rows_are_named_before_anything_is_rehearsed(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By their file and line."""
-    (tmp_path / "rows.jsonl").write_text('\n{"text": "x"}\n')
+    (tmp_path / "rows.jsonl").write_text('\n{"question": "x"}\n')
     assert run(["estimate", str(model_folder), "--data", str(tmp_path / "rows.jsonl"), *WORDS]) == 2
     assert f"{tmp_path / 'rows.jsonl'}:2: no `messages`" in capsys.readouterr().err
 

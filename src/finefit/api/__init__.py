@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .planning import plan
     from .pricing import prices
     from .running import generate, plan_job, read_receipt, train
+    from .scanning import data
     from .tabling import COUNTS, METHODS, matrix
 
 HOMES = {
@@ -25,6 +26,7 @@ HOMES = {
     "planning": ("plan",),
     "pricing": ("prices",),
     "running": ("generate", "plan_job", "read_receipt", "train"),
+    "scanning": ("data",),
     "tabling": ("COUNTS", "METHODS", "matrix"),
 }
 """The module of each name, since all of them together take a third of a second to import."""
@@ -35,6 +37,7 @@ __all__ = [
     "REFERENCE_GPU",
     "answer_of",
     "calibrate",
+    "data",
     "estimate",
     "estimate_answer",
     "estimate_rows",

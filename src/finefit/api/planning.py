@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job, MethodName
 from finefit.nouns.planned import Planned
-from finefit.rehearsal.own_rows import checked_files
+from finefit.rehearsal.own_rows import checked_files, read_as
 from finefit.world.models import find_model
 
 from .asked import machine_or_reference
@@ -25,7 +25,9 @@ def plan(
     are left out. Raises `BadInput`."""
     model = find_model(job.model, job.trust_remote_code)
     machine, notes = machine_or_reference(job.gpu)
-    about = sought(job, model, machine, checked_files(job).train if job.data else None, notes)
+    files = checked_files(job) if job.data else None
+    read = () if files is None else read_as(job, files)
+    about = sought(job, model, machine, None if files is None else files.train, (*notes, *read))
     _refuse_long_rows(job, about)
     return search_for(about, methods or (job.method,), progress or (lambda _: None), builds=builds).planned()
 

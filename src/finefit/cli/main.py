@@ -15,7 +15,7 @@ import typer
 from finefit import __version__
 from finefit.errors import BadInput, FinefitError, nearest
 
-from . import calibrate, estimate, generate, guide, launch, matrix, plan, prices, receipt, train
+from . import calibrate, data, estimate, generate, guide, launch, matrix, plan, prices, receipt, train
 from .words import SETTINGS
 
 COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "launch": (launch.command, {}),
     "guide": (guide.command, SETTINGS),
     "matrix": (matrix.command, SETTINGS),
+    "data": (data.command, {}),
     "train": (train.command, SETTINGS),
     "receipt": (receipt.command, {}),
     "generate": (generate.command, {"token_normalize_func": SETTINGS["token_normalize_func"]}),

@@ -24,7 +24,7 @@ from .orders import LEARNING_RATE
 NO_ROWS = "# data: rows.jsonl    # fill in: the rows to train on, JSONL with a `messages` list in each"
 Section = tuple[str, tuple[str, ...]]
 SECTIONS: tuple[Section, ...] = (
-    ("", ("model", "data", "eval_data", "task", "method", "gpu")),
+    ("", ("model", "data", "eval_data", "on_bad_row", "task", "method", "gpu")),
     (
         "the mathematics",
         (
@@ -128,6 +128,8 @@ def _is_said(job: Job, key: str) -> bool:
     match key:
         case "data":
             return bool(job.data)
+        case "on_bad_row":
+            return bool(job.data) and value != "stop"
         case "images":
             return job.image_size is not None
         case "assistant_only_loss":

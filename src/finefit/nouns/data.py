@@ -22,3 +22,7 @@ class DataFacts:
     # of the data file: where rows show nothing, the row that sets the peak
     shown: Showing | None = None
     # None: rows are text
+    format: str = "messages"
+    left_out: int = 0
+    # bad rows that are not trained on, as `on_bad_row` says
+    eval_left_out: int = 0

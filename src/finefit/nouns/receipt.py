@@ -79,5 +79,9 @@ class Receipt:
     # what the allocator took from the driver; None on a processor, and in receipts from before it was predicted
     device: RangeGap | None = None
     # what NVML showed for the process
+    rows: int | None = None
+    # trained on; None in receipts from before rows could be left out
+    rows_left_out: int = 0
+    # bad ones, of those to train on and those to measure by
     step: TimeGap | None = None
     # None on a processor, on a card of unknown rates, and in receipts from before it was predicted

@@ -81,6 +81,8 @@ def receipt_of(
         notes=(*plan.notes, *_notes(events, plan.stack, stack)),
         reserved=_range_gap(plan.ledger.reserved, events, "reserved_bytes"),
         device=_range_gap(plan.ledger.device, events, "device_bytes"),
+        rows=None if plan.data is None else plan.data.rows,
+        rows_left_out=0 if plan.data is None else plan.data.left_out + plan.data.eval_left_out,
         step=_step(plan.work, done, steady_laps(events)),
     )
 

@@ -1,5 +1,5 @@
 """The worker as a process: `python -m finefit.worker train RUN`, or with another verb and ORDERS OUT: rehearse,
-generation, measure, calibrate, generate.
+generation, measure, calibrate, generate, data.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
 the input, or why it `failed`; a run says so in its events. All other words go to stderr. torch is imported only after
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["train", run]:
             return _train(Path(run))
-        case ["rehearse" | "generation" | "measure" | "calibrate" | "generate" as verb, orders, out]:
+        case ["rehearse" | "generation" | "measure" | "calibrate" | "generate" | "data" as verb, orders, out]:
             return _answer(verb, orders, out)
         case _:
             print(__doc__, file=sys.stderr)
@@ -77,6 +77,8 @@ def _answer(verb: str, orders: str, out: str) -> int:
             from .measure import main as answer
         elif verb == "calibrate":
             from .calibrate import main as answer
+        elif verb == "data":
+            from .data import main as answer
         else:
             from .generate import main as answer
         answer(orders, out)

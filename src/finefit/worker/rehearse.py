@@ -47,7 +47,7 @@ from .images import collator_of
 from .layers import are_alike, keep_layers
 from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
 from .recorder import Recorder
-from .rows import conversations, conversations_in_parts
+from .rows import conversations_in_parts, dataset_of, held_out_of
 from .rules import Card, liger, of_a_gpu, workspaces
 from .rules.paged import paged_state
 from .schedule import schedule_of
@@ -253,7 +253,7 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
     if shown.shows(orders):
         return _data_shown(orders, trainer)
     rows, held_out = trainer.train_dataset, trainer.eval_dataset
-    refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
+    refuse_long_rows(trainer, orders["max_length"], orders["data"])
     facts = facts_of(rows)
     schedule = schedule_of(rows, orders["trainer"], has_held_out=held_out is not None)
     fullest = fullest_batch(rows, schedule.order(0), schedule.micro_batch)
@@ -266,7 +266,7 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
 def _data_shown(orders: dict[str, Any], trainer: Trainer) -> Data:
     """Rows with images: the longest of the micro-batches that may be the fullest; any rows may meet."""
     rows = shown.ShownRows.of(orders, trainer.train_dataset)
-    refuse_long(rows.lengths, orders["data"]["lines"], orders["max_length"], orders["data"]["train"])
+    refuse_long(rows.lengths, orders["max_length"], orders["data"])
     batches, more = rows.fullest(orders["trainer"]["per_device_train_batch_size"])
     first, *others = ([rows.row(number) for number in batch] for batch in batches)
     trainer.train_dataset = _repeated(orders, first)
@@ -364,8 +364,8 @@ def _dataset(orders: dict[str, Any]) -> Dataset:
         rows = [row_of(tokens, trained) for tokens, trained in _lengths(orders)]
         return Dataset.from_list(shown.with_places(rows, orders) if shown.shows(orders) else rows)
     if orders["data"]:
-        read = conversations_in_parts if shown.shows(orders) else conversations
-        return read(orders["data"]["train"])
+        data = orders["data"]
+        return conversations_in_parts(data) if shown.shows(orders) else dataset_of(data, "train")
     batch = orders["trainer"]["per_device_train_batch_size"]
     return _rows(orders, batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS)
 
@@ -376,7 +376,7 @@ def _held_out(orders: dict[str, Any]) -> Dataset | None:
         rows = orders["rehearsal"]["held_out"]
         return Dataset.from_list(rows) if rows else None
     if orders["data"]:
-        return conversations(orders["data"]["eval"]) if orders["data"]["eval"] else None
+        return held_out_of(orders["data"])
     if not orders["rehearsal"].get("evaluation"):
         return None
     return _rows(orders, orders["trainer"]["per_device_eval_batch_size"])
