@@ -1,8 +1,9 @@
-"""The worker as a process: `python -m finefit.worker train RUN`, or `rehearse|generation|measure|generate ORDERS OUT`.
+"""The worker as a process: `python -m finefit.worker train RUN`, or
+`rehearse|generation|measure|generate|export ORDERS OUT`, or `chat ORDERS`.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
-the input, or why it `failed`; a run says so in its events. All other words go to stderr. torch is imported only after
-the environment that it reads is set.
+the input, or why it `failed`; a run says so in its events, a chat on its own pipe. All other words go to stderr. torch
+is imported only after the environment that it reads is set.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["train", run]:
             return _train(Path(run))
-        case ["rehearse" | "generation" | "measure" | "generate" as verb, orders, out]:
+        case ["rehearse" | "generation" | "measure" | "generate" | "export" as verb, orders, out]:
             return _answer(verb, orders, out)
+        case ["chat", orders]:
+            return _chat(orders)
         case _:
             print(__doc__, file=sys.stderr)
             return 2
@@ -74,6 +77,8 @@ def _answer(verb: str, orders: str, out: str) -> int:
             from .generation import main as answer
         elif verb == "measure":
             from .measure import main as answer
+        elif verb == "export":
+            from .export.run import main as answer
         else:
             from .generate import main as answer
         answer(orders, out)
@@ -85,6 +90,13 @@ def _answer(verb: str, orders: str, out: str) -> int:
         Path(out).write_text(json.dumps({"failed": one_line(error)}))
         return 1
     return 0
+
+
+def _chat(orders: str) -> int:
+    prepare(told := json.loads(Path(orders).read_text()), told["device"])
+    from .chat import main as chat
+
+    return chat(orders)
 
 
 def prepare(orders: dict[str, Any], device: str) -> None:
