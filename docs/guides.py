@@ -7,6 +7,7 @@ Recipes that no shipped tape knows are rehearsed once and cached: some minutes t
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ GUIDES: dict[str, tuple[str, ...]] = {
 
 
 def main() -> int:
+    os.environ["FINEFIT_CALIBRATION"] = "off"  # the catalogue's cards, not this machine's own
     FOLDER.mkdir(exist_ok=True)
     for name in sys.argv[1:] or GUIDES:
         page = FOLDER / f"{name}.md"

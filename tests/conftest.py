@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -36,6 +36,14 @@ METHODS: dict[str, Method] = {
 """Of one micro-batch a step, or of two."""
 
 Rehearsed = Callable[[str, int], Recording]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_measured_here() -> Iterator[None]:
+    """What was measured of the machine that the tests run on changes none of them, nor is anything added to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FINEFIT_CALIBRATION", "off")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from pathlib import Path
 # finefit of this clone, whether it is installed or not, and in the processes that it starts
 PATHS = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "src")]
 sys.path[:0] = PATHS
+os.environ["FINEFIT_CALIBRATION"] = "off"  # the catalogue's cards, not this machine's own
 os.environ["PYTHONPATH"] = os.pathsep.join([*PATHS, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from calibrated import calibration, context
 from finefit.catalog.contexts import context_on, growth, rows
 from finefit.catalog.gpus import gpu_named
+from finefit.nouns.calibration import Here
 from finefit.units import MIB
 
 KNOWN = ("T4", "A100-80GB", "A100-40GB", "L4", "RTX 6000 Ada")
@@ -44,6 +48,22 @@ def test_what_was_read_alone_grows_as_the_known_one_did() -> None:
     context = context_on(gpu_named("A100-80GB"))
     assert (context.low, context.typical) == (501 * MIB, 501 * MIB + grown_bytes)
     assert context.high == int(501 * MIB * ratio)
+
+
+def test_what_was_measured_here_comes_first() -> None:
+    """From what the driver showed alone to as much again as the calibration's kernels added, with day and versions."""
+    found = calibration(*context(alone=100 * MIB, after=140 * MIB))
+    known = context_on(replace(gpu_named("A100-80GB"), here=Here(found)))
+    assert (known.low, known.typical, known.high) == (100 * MIB, 140 * MIB, 180 * MIB)
+    reason = known.reasons[0]
+    assert reason.basis == "measured"
+    assert "on 2026-11-21 (torch 2.13.0, driver 580.1)" in reason.why
+
+
+def test_a_calibration_without_a_context_leaves_the_row() -> None:
+    """As where NVML did not say."""
+    gpu = gpu_named("A100-80GB")
+    assert context_on(replace(gpu, here=Here(calibration()))) == context_on(gpu)
 
 
 def test_a_card_whose_total_torch_knows_hides_nothing() -> None:

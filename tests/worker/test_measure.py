@@ -76,7 +76,7 @@ class Counters:
 def card(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch and the driver answer as on a card; tensors stay on the processor."""
     monkeypatch.setattr(measure, "CudaCounters", Counters)
-    monkeypatch.setattr(measure, "_open_card", lambda: None)
+    monkeypatch.setattr(measure, "open_card", lambda: None)
     monkeypatch.setattr(measure.driver, "device_used", lambda: 1000)
     for name in ("synchronize", "reset_peak_memory_stats"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .answering import chat, compare, generate, generate_file
     from .asked import REFERENCE_GPU, answer_of, images_of, method_of
+    from .calibrating import calibrate
     from .estimating import estimate, estimate_answer, estimate_rows
     from .exporting import export
     from .files import launch, plan_files, write_files
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 HOMES = {
     "answering": ("chat", "compare", "generate", "generate_file"),
     "asked": ("REFERENCE_GPU", "answer_of", "images_of", "method_of"),
+    "calibrating": ("calibrate",),
     "estimating": ("estimate", "estimate_answer", "estimate_rows"),
     "exporting": ("export",),
     "files": ("launch", "plan_files", "write_files"),
@@ -36,6 +38,7 @@ __all__ = [
     "METHODS",
     "REFERENCE_GPU",
     "answer_of",
+    "calibrate",
     "chat",
     "compare",
     "estimate",

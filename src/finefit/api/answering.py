@@ -15,6 +15,7 @@ from finefit.lower.orders import base_orders
 from finefit.nouns.knobs import Dtype, Knobs
 from finefit.nouns.sampling import AnsweredFile, Sampling
 from finefit.run import folder, session, worker
+from finefit.run.events import Event
 from finefit.search.packed import to_run
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
@@ -65,7 +66,8 @@ def generate_file(
         lines = _lines_of(output, target, questions, sampling, is_base, batch)
         asked = [question.messages for question in questions]
         where = [question.where for question in questions]
-        found[name] = _ask(_orders(target, is_base), asked, where, sampling, batch=batch, lines=str(lines.absolute()))
+        orders, kept_in = _orders(target, is_base), str(lines.absolute())
+        found[name] = _ask(orders, asked, where, sampling, batch, kept_in, lambda event: say(event["text"]))
         kept.append(lines)
     rows = [
         {**question.row, **{name: answers["texts"][number] for name, answers in found.items()}}
@@ -108,9 +110,10 @@ def _ask(
     sampling: Sampling,
     batch: int = 1,
     lines: str | None = None,
+    on_event: Callable[[Event], None] | None = None,
 ) -> dict[str, Any]:
     asked = {"conversations": conversations, "where": where, "batch": batch, "lines": lines}
-    return worker.ask("generate", orders | asked | sampling.lower())
+    return worker.ask("generate", orders | asked | sampling.lower(), on_event)
 
 
 def _lines_of(

@@ -12,6 +12,7 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.task import Generate
+from finefit.world import calibrations
 from finefit.world.gpus import machine_named
 
 REFERENCE_GPU = "A100-80GB"
@@ -53,8 +54,15 @@ def answer_of(job: Job) -> Generate:
 def machine_or_reference(gpu: str) -> tuple[Machine, tuple[str, ...]]:
     machine = machine_named(gpu)
     if gpu == "auto" and machine.is_cpu:
-        return machine_named(REFERENCE_GPU), (f"no GPU is here: computed for {REFERENCE_GPU}; name yours with --gpu",)
-    return machine, ()
+        here = f"no GPU is here: computed for {REFERENCE_GPU}; name yours with --gpu"
+        machine = machine_named(REFERENCE_GPU)
+        return machine, (here, *_trouble(machine))
+    return machine, _trouble(machine)
+
+
+def _trouble(machine: Machine) -> tuple[str, ...]:
+    """With what was measured of its cards."""
+    return () if machine.gpu is None else calibrations.trouble(machine.gpu.name)
 
 
 def on_one(machine: Machine, knobs: Knobs, why: str) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from finefit.catalog.measured import rates_on
 from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
@@ -97,8 +98,8 @@ def estimate(
 
 
 def pace(recording: Recording, recipe: Recipe, knobs: Knobs, engine: Engine | None) -> Pace | None:
-    """Of a rank that was recorded alone; None where it is a processor."""
-    if recipe.machine.gpu is None:
+    """Of a rank that was recorded alone; None where it is a processor, or a card of which no rates are known."""
+    if recipe.machine.gpu is None or rates_on(recipe.machine.gpu) is None:
         return None
     setup = setup_of(recipe, knobs.optim)
     return pace_of(work_of(recording, setup, recipe.model.layers), setup, engine)

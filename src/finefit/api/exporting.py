@@ -42,7 +42,6 @@ def export(
     orders = json.loads(found.orders.read_text())
     chosen = dtype or plan.knobs.dtype
     with aside(target) as partial:
-        say("merging, shard by shard" if (found.adapter / "adapter_config.json").exists() else "copying")
         answer = worker.ask(
             "export",
             orders
@@ -54,6 +53,7 @@ def export(
                 "max_shard_bytes": SHARD_BYTES,
                 "environment": {},
             },
+            lambda event: say(event["text"]),
         )
         exported = _read(answer, str(target), chosen)
         (partial / "README.md").write_text(card_of(plan, outcome, exported), encoding="utf-8")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from finefit.catalog.measured import rates_on
 from finefit.catalog.prices import cheapest
 from finefit.errors import BadInput, Problem
 from finefit.estimate.reserved import beside_tensors
@@ -54,6 +55,9 @@ def plan(
     machine, notes = machine_or_reference(job.gpu)
     if machine.gpu is None:
         raise BadInput(Problem("a plan is for GPUs", where="gpu", why="the processor is one", hint="gpu: RTX4090"))
+    if rates_on(machine.gpu) is None:
+        why = f"{machine.gpu.name} is in no catalogue, and was not measured"
+        raise BadInput(Problem("how fast this GPU is, is not known", where="gpu", why=why, hint="finefit calibrate"))
     lengths, told = _lengths(job, model)
     notes = (*notes, *told)
     job = replace(job, max_length=job.max_length or (USUAL_LENGTH if lengths is None else lengths.longest))

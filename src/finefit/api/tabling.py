@@ -23,6 +23,8 @@ from finefit.search.matrix import Card, Cell, Levels, cell, levels_of
 from finefit.search.packed import beside_packed
 from finefit.search.preferences import task_of
 from finefit.search.tiers import legend, with_tiers
+from finefit.world import calibrations
+from finefit.world.gpus import known_here
 from finefit.world.models import find_model
 from finefit.world.prices import prices
 
@@ -55,7 +57,7 @@ def matrix(
     job = replace(job, max_length=job.max_length or USUAL_LENGTH)
     model = find_model(job.model, job.trust_remote_code)
     wanted = _wanted(job, rows, epochs, tokens)
-    cards = tuple(gpus) or tuple(row.gpu for row in catalogued() if row.gpu is not None)
+    cards = [known_here(gpu) for gpu in gpus or [row.gpu for row in catalogued() if row.gpu is not None]]
     several = [count for count in counts if count > 1]
     ranks = (min(several), max(several)) if len(set(several)) > 2 else None
     table = _Table(job, model, rehearses, progress or (lambda _: None), ranks)
@@ -72,9 +74,16 @@ def matrix(
         global_batch_size=job.global_batch_size,
         rows=with_tiers(found),
         legend=legend(),
-        notes=tuple(dict.fromkeys((*table.notes, *_about(found)))),
+        notes=tuple(dict.fromkeys((*table.notes, *_of_here(cards), *_about(found)))),
         seconds=time.perf_counter() - started,
     )
+
+
+def _of_here(cards: Sequence[Gpu]) -> Sequence[str]:
+    """Which cards' times rest on what was measured here."""
+    timed = [card.name for card in cards if card.here is not None]
+    why = f"the time of {', '.join(timed)} rests on what was measured on this machine: `finefit estimate` says how"
+    return (*([why] if timed else []), *(text for card in cards for text in calibrations.trouble(card.name)))
 
 
 def _wanted(job: Job, rows: int | None, epochs: float, tokens: int | None) -> Wanted:

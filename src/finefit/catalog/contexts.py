@@ -1,7 +1,8 @@
 """What a CUDA context takes on a GPU, beside all that torch's allocator reserves: the driver's part, and kernels.
 
-Knows: the rows of contexts.csv, each with its source, by chip (an A100 has one, whatever its memory). A context that
-was read alone grows while kernels are loaded; how much is known of the T4 only, and taken for the others.
+Knows: what was measured on this machine; else the rows of contexts.csv, each with its source, by chip (an A100 has one,
+whatever its memory). A context that was read alone grows while kernels are loaded; how much is known of the T4 only,
+and taken for the others.
 Does not know: other chips. Compute capability does not tell (an L4 takes half of what an RTX 6000 Ada takes, both 8.9),
 so the span of all rows stands for them. Nor what NCCL, graphs and other processes take.
 """
@@ -14,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from statistics import median
 
+from finefit.nouns.calibration import Calibration
 from finefit.nouns.machine import Gpu
 from finefit.nouns.range import Range, Reason, around
 from finefit.units import MIB
@@ -46,8 +48,26 @@ def _row(cells: dict[str, str]) -> Row:
 
 
 def context_on(gpu: Gpu) -> Range:
+    """What was measured on this machine comes first."""
+    own = None if gpu.here is None or gpu.here.calibration is None else _here(gpu.here.calibration)
+    if own is not None:
+        return own
     found = _by_chip().get(Label.read(gpu.name).core)
     return _of_all(gpu.name) if found is None else found
+
+
+def _here(found: Calibration) -> Range | None:
+    """A run loads other kernels than a calibration did: fewer at best, as much again at worst (guessed)."""
+    alone, after = found.best("context alone"), found.best("context")
+    if alone is None or after is None:
+        return None
+    grown, typical = max(0, int(after - alone)), int(after)
+    versions = ", ".join(f"{name} {found.versions[name]}" for name in ("torch", "driver") if name in found.versions)
+    why = (
+        f"measured on this machine on {found.day} ({versions}): {int(alone) // MIB} MiB alone, {typical // MIB} MiB "
+        f"with kernels of many kinds; a run may load fewer, or as many again"
+    )
+    return around(typical, [Reason("CUDA context", grown, grown, "measured", why)])
 
 
 @cache

@@ -34,6 +34,19 @@ class Rates:
     native_bf16: bool
     is_consumer: bool
     # a GeForce, whose driver lets none write into another
+    peer_basis: Basis = "derived"
+    forward_start: float = 20e-6
+    # seconds of the processor to start a kernel from a module's Python code; guessed
+    backward_start: float = 10e-6
+    # to start one from autograd; guessed
+    measured: str = ""
+    # when this machine's own were; empty: they are the catalogue's
+    ratios: tuple[float, ...] = ()
+    # of finished runs on this machine: measured seconds over those that were predicted with these rates
+
+
+def is_catalogued(gpu: str) -> bool:
+    return any(cells["name"] == gpu for cells in facts())
 
 
 @cache

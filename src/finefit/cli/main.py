@@ -15,7 +15,7 @@ import typer
 from finefit import __version__
 from finefit.errors import BadInput, FinefitError, nearest
 
-from . import chat, estimate, export, generate, guide, launch, matrix, plan, prices, receipt, train
+from . import calibrate, chat, estimate, export, generate, guide, launch, matrix, plan, prices, receipt, train
 from .words import SETTINGS
 
 UNDERSCORES = {"token_normalize_func": SETTINGS["token_normalize_func"]}
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "chat": (chat.command, UNDERSCORES),
     "export": (export.command, UNDERSCORES),
     "prices": (prices.command, {}),
+    "calibrate": (calibrate.command, {}),
 }
 
 UsageError: Any = typer.BadParameter.__bases__[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .calibration import Here
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,8 @@ class Gpu:
     native_bf16: bool = True
     unknown_bytes: int = 0
     # of vram_bytes, at most so many are the driver's: torch's total of this card is not known
+    here: Here | None = field(default=None, hash=False)
+    # what was measured of it on this machine
 
     @property
     def sure_bytes(self) -> int:

@@ -32,10 +32,19 @@ class Pace:
     # to other GPUs, by one GPU in a step
     host_bytes: float = 0.0
     # to the host's memory and back, by one GPU in a step
+    correction: float = 1.0
+    # by runs on this GPU: what the time was multiplied with
+    rates_measured: str = ""
+    # when they were, on this machine; empty: they are the catalogue's
 
     @property
     def step_seconds(self) -> float:
         return sum(share.seconds for share in self.shares)
+
+    @property
+    def plain_seconds(self) -> float:
+        """As the rates alone have it: what a finished run is held against."""
+        return self.step_seconds / self.correction
 
     @property
     def tokens_per_second(self) -> float:

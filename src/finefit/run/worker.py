@@ -50,17 +50,19 @@ def train(run: RunFolder, on_event: Callable[[Event], None]) -> None:
     _judge(process.returncode, last, interrupted, run)
 
 
-def ask(verb: str, orders: Mapping[str, Any]) -> dict[str, Any]:
-    """What a short command (`rehearse`, `generate`) answers. Its log is kept where it failed."""
+def ask(verb: str, orders: Mapping[str, Any], on_event: Callable[[Event], None] | None = None) -> dict[str, Any]:
+    """What a short command (`rehearse`, `generate`) answers; `on_event` hears what it does meanwhile. Its log is kept
+    where it failed."""
     scratch = Path(tempfile.mkdtemp(prefix="finefit-"))
     log, out = scratch / "worker.log", scratch / "out.json"
-    (scratch / "orders.json").write_text(json.dumps(orders))
+    events = scratch / "events.jsonl"
+    (scratch / "orders.json").write_text(json.dumps({**orders, "events": str(events)} if on_event else orders))
     with log.open("wb") as opened:
         environment = orders.get("environment", {})
         process = _start(verb, str(scratch / "orders.json"), str(out), log=opened, environment=environment)
     try:
         with _signals_interrupt():
-            process.wait()
+            process.wait() if on_event is None else _hear(process, Tail(events), on_event)
     except KeyboardInterrupt:
         shutil.rmtree(scratch)
         raise Interrupted("stopped") from None
@@ -74,6 +76,17 @@ def ask(verb: str, orders: Mapping[str, Any]) -> dict[str, Any]:
     if process.returncode != 0:
         raise RunFailed(answer.get("failed") or _death(process.returncode, _last_words(log)), str(log))
     return answer
+
+
+def _hear(process: subprocess.Popen[bytes], tail: Tail, on_event: Callable[[Event], None]) -> None:
+    """Until the process ends."""
+    while True:
+        ended = process.poll() is not None
+        for event in tail.read():
+            on_event(event)
+        if ended:
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def start_answering(orders: str, log: Any, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

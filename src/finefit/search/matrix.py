@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from finefit.catalog.rates import Rates, rates_of
+from finefit.catalog.measured import rates_on
+from finefit.catalog.rates import Rates
 from finefit.estimate.pace.pace import step_seconds
 from finefit.estimate.reserved import beside_tensors
 from finefit.nouns.engine import Engine
@@ -67,7 +68,9 @@ class Card:
 
     @property
     def rates(self) -> Rates:
-        return rates_of(self.gpu.name)
+        rates = rates_on(self.gpu)
+        assert rates is not None, "cards of a matrix are catalogued"
+        return rates
 
     def beside(self, engine: Engine | None) -> int:
         """Bytes that are there before any tensor, at most."""

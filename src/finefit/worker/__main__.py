@@ -1,5 +1,5 @@
-"""The worker as a process: `python -m finefit.worker train RUN`, or
-`rehearse|generation|measure|generate|export ORDERS OUT`, or `chat ORDERS`.
+"""The worker as a process: `python -m finefit.worker train RUN`, or `chat ORDERS`, or with another verb and ORDERS OUT:
+rehearse, generation, measure, calibrate, generate, export.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
 the input, or why it `failed`; a run says so in its events, a chat on its own pipe. All other words go to stderr. torch
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["train", run]:
             return _train(Path(run))
-        case ["rehearse" | "generation" | "measure" | "generate" | "export" as verb, orders, out]:
+        case ["rehearse" | "generation" | "measure" | "calibrate" | "generate" | "export" as verb, orders, out]:
             return _answer(verb, orders, out)
         case ["chat", orders]:
             return _chat(orders)
@@ -69,7 +69,7 @@ def _train_alone(run: Path, stop: Stop) -> int:
 
 def _answer(verb: str, orders: str, out: str) -> int:
     told = json.loads(Path(orders).read_text())
-    prepare(told, "cpu" if verb in REHEARSALS else told["device"])
+    prepare(told, "cpu" if verb in REHEARSALS else told["device"], several=verb == "calibrate")
     try:
         if verb == "rehearse":
             from .rehearse import main as answer
@@ -79,6 +79,8 @@ def _answer(verb: str, orders: str, out: str) -> int:
             from .measure import main as answer
         elif verb == "export":
             from .export.run import main as answer
+        elif verb == "calibrate":
+            from .calibrate import main as answer
         else:
             from .generate import main as answer
         answer(orders, out)
@@ -99,14 +101,17 @@ def _chat(orders: str) -> int:
     return chat(orders)
 
 
-def prepare(orders: dict[str, Any], device: str) -> None:
-    """The environment, as torch, transformers and tokenizers read it at import."""
+def prepare(orders: dict[str, Any], device: str, *, several: bool = False) -> None:
+    """The environment, as torch, transformers and tokenizers read it at import. `several`: links between cards are
+    asked about, so all that the user lets be seen are."""
     if not orders.get("online"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     # One process uses one card; what runs on the processor must not open one.
+    if device == "cuda" and several:
+        return
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     os.environ["CUDA_VISIBLE_DEVICES"] = visible if device == "cuda" else ""
 

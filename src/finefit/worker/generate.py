@@ -22,6 +22,7 @@ from finefit.errors import RunFailed
 
 from .answers import answered, model_of, prompt_of, refuse_long, text_of, tokenizer_of
 from .build import read_config
+from .events import teller
 
 
 def main(orders_path: str, out_path: str) -> None:
@@ -49,11 +50,12 @@ def _answers(orders: dict[str, Any], tokenizer: Any, prompts: list[list[int]], f
     """From the batch that prompt number `first` begins."""
     if first >= len(prompts):
         return
-    model = model_of(orders)
+    model, say = model_of(orders), teller(orders)
     for start in range(first, len(prompts), orders["batch"]):
         set_seed(orders["seed"] + start)
         for tokens in answered(model, tokenizer, prompts[start : start + orders["batch"]], orders):
             yield {"text": text_of(tokenizer, tokens), "tokens": len(tokens)}
+        say(f"{min(start + orders['batch'], len(prompts)):,} of {len(prompts):,} answered")
 
 
 def _appended(orders: dict[str, Any], tokenizer: Any, prompts: list[list[int]], path: Path) -> list[dict[str, Any]]:

@@ -80,13 +80,13 @@ def _on_processor(orders: dict[str, Any]) -> dict[str, Any]:
 
 def _on_gpu(orders: dict[str, Any]) -> dict[str, Any]:
     device: dict[str, int | None] = {"used_before_bytes": driver.device_used()}
-    _open_card()
+    open_card()
     counters = CudaCounters()
     device["process_first_bytes"] = counters.device_bytes()
     if "generation" in orders:
         from .measured_answer import on_gpu
 
-        return on_gpu(orders, counters) | {"device": device | _quiet(counters)}
+        return on_gpu(orders, counters) | {"device": device | quiet(counters)}
     stage = TimedStage(counters)
     found: dict[str, Any] = {"measured_by": "allocator", "out_of_memory": None}
     started = time.perf_counter()
@@ -94,7 +94,7 @@ def _on_gpu(orders: dict[str, Any]) -> dict[str, Any]:
         with _trainer(orders, stage) as trainer:
             found["build_seconds"] = time.perf_counter() - started
             found["loss"] = trainer.train().training_loss
-            device |= _quiet(counters)
+            device |= quiet(counters)
     except torch.OutOfMemoryError as error:
         found["out_of_memory"] = str(error).strip().splitlines()[0]
         device |= {"used_after_bytes": driver.device_used()}
@@ -108,13 +108,13 @@ def _on_gpu(orders: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _open_card() -> None:
+def open_card() -> None:
     """The context comes with the first tensor."""
     torch.zeros(1, device="cuda")
     torch.cuda.synchronize()
 
 
-def _quiet(counters: CudaCounters) -> dict[str, int | None]:
+def quiet(counters: CudaCounters) -> dict[str, int | None]:
     """When nothing runs: what the process holds beyond the allocator's memory is its context and its libraries."""
     torch.cuda.synchronize()
     reserved, process = torch.cuda.memory_reserved(), counters.device_bytes()

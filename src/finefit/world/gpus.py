@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import Any
 
 from finefit.catalog.gpus import gpu_named
 from finefit.errors import BadInput, Problem
 from finefit.nouns.machine import Gpu, Machine
+
+from . import calibrations
 
 SEVERAL = re.compile(r"(\d+)\s*x\s*(\S.*)", re.IGNORECASE)
 """`2xRTX4090`"""
@@ -22,6 +25,16 @@ BF16_SINCE = (8, 0)
 
 
 def machine_named(text: str) -> Machine:
+    """With what is known of its cards from this machine itself."""
+    machine = _named(text)
+    return machine if machine.gpu is None else replace(machine, gpu=known_here(machine.gpu))
+
+
+def known_here(gpu: Gpu) -> Gpu:
+    return replace(gpu, here=calibrations.here(gpu.name))
+
+
+def _named(text: str) -> Machine:
     match text.strip().lower():
         case "auto":
             return Machine(gpu_here())

@@ -9,7 +9,7 @@ from functools import cached_property
 from finefit.tape.born import Born
 
 from .attention import Attention, attentions_of
-from .launch import launch_seconds
+from .launch import started
 from .moved import moved_bytes
 from .products import Product, Weight, products_of
 from .setup import Setup
@@ -24,8 +24,9 @@ class Labour:
     moved_bytes: float
     again_bytes: float
     # moved by what backward repeats
-    launch: float
-    # seconds of the processor
+    forward_starts: float
+    backward_starts: float
+    # kernels that the processor starts
 
     @cached_property
     def operations(self) -> float:
@@ -42,11 +43,13 @@ def labour_of(born: Born, weights: Mapping[str, Weight], setup: Setup, layers: i
     """`setup`: whatever its card, as long as it computes in the same types."""
     products = list(products_of(born, weights, setup))
     moved, again = moved_bytes(born)
+    forward, backward = started(born)
     return Labour(
         products=tuple(product for product in products if not product.is_again),
         again=tuple(product for product in products if product.is_again),
         attentions=tuple(attentions_of(born, setup, layers)),
         moved_bytes=moved,
         again_bytes=again,
-        launch=launch_seconds(born),
+        forward_starts=forward,
+        backward_starts=backward,
     )

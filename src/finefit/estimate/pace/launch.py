@@ -1,19 +1,16 @@
-"""How long Python and torch need to start a micro-batch's kernels: where they are small, the GPU waits for that.
+"""How many kernels Python and torch start for a micro-batch: where they are small, the GPU waits for that.
 
-Knows: how many kernels there are, by what is born. Does not know: the user's processor.
+Knows: their number, by what is born. How long a processor takes for one is among the rates (`catalog/rates.py`):
+guessed, unless it was measured on this machine.
 """
 
 from __future__ import annotations
 
 from finefit.tape.born import Born
 
-FORWARD_SECONDS = 20e-6
-"""Guessed: of a kernel that Python code of a module starts."""
-BACKWARD_SECONDS = 10e-6
-"""Guessed: of one that autograd starts."""
 
-
-def launch_seconds(born: Born) -> float:
+def started(born: Born) -> tuple[int, int]:
+    """Kernels that Python code of modules starts, and those that autograd does."""
     forward = backward = 0
     for (category, phase, module, _), held in born.items():
         if category == "workspace" or phase == "load":
@@ -22,4 +19,4 @@ def launch_seconds(born: Born) -> float:
             backward += held.count
         else:
             forward += held.count
-    return forward * FORWARD_SECONDS + backward * BACKWARD_SECONDS
+    return forward, backward

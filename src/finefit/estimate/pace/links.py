@@ -94,8 +94,8 @@ def exposed(sent: Sent, rates: Rates, kernels: float, micro_batches: int) -> flo
 
 
 def peer(rates: Rates) -> float:
-    """GeForce cards are taken without the bridge that some of them can have."""
-    return rates.host * THROUGH_HOST if rates.is_consumer else rates.peer
+    """GeForce cards are taken without the bridge that some of them can have, unless a copy between them was timed."""
+    return rates.host * THROUGH_HOST if rates.is_consumer and rates.peer_basis != "measured" else rates.peer
 
 
 def _deepspeed(engine: DeepSpeed, sizes: Sizes, micro_batches: int) -> Sent:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from finefit.catalog.optimizers import OPTIMIZERS, state_bytes
 from finefit.nouns.engine import Engine, is_plain
 from finefit.nouns.pace import Pace, Share
+from finefit.nouns.range import Basis
 from finefit.nouns.recording import Recording
 from finefit.tape.born import OPTIMIZER, born
 
 from .labour import Labour, labour_of
 from .links import Sent, Sizes, exposed, sent
 from .moved import moved_bytes
+from .past import correction, words
 from .products import weights_of
 from .seconds import MATMUL, MEMORY, MicroBatch, micro_batch, moving
 from .setup import FLOAT32, Setup
@@ -146,14 +148,15 @@ def step_seconds(work: Work, setup: Setup, engine: Engine | None = None) -> floa
     """As `pace_of` has it, without its words."""
     step = _Step(work, setup, engine, setup.model.layers)
     computing = sum(step.kernels(name) for name in ("products", "attention", "moving", "again", "waiting"))
-    return computing + step.accumulating + step.optimizer + (0.0 if engine is None else step.sending)
+    plain = computing + step.accumulating + step.optimizer + (0.0 if engine is None else step.sending)
+    return plain * correction(setup.rates.ratios)
 
 
 def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
     step = _Step(work, setup, engine, setup.model.layers)
-    shares = tuple(_shares(step))
+    shares = tuple(_corrected(tuple(_shares(step)), setup.rates.ratios))
     seconds = sum(share.seconds for share in shares)
-    spread = spread_of(work.later.busy, engine)
+    spread = spread_of(work.later.busy, engine, setup.rates)
     tokens = setup.tokens * step.micro_batches * step.ranks
     return Pace(
         shares=shares,
@@ -163,24 +166,36 @@ def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
         operations=step.kernels("operations"),
         sent_bytes=step.sent.in_a_step(step.micro_batches),
         host_bytes=step.sent.host,
+        correction=correction(setup.rates.ratios),
+        rates_measured=setup.rates.measured,
     )
+
+
+def _corrected(shares: Sequence[Share], ratios: Sequence[float]) -> Iterator[Share]:
+    yield from shares
+    if ratios:
+        seconds = sum(share.seconds for share in shares) * (correction(ratios) - 1)
+        yield Share("as runs here took", seconds, "measured", words(ratios))
 
 
 def _shares(step: _Step) -> Iterator[Share]:
     rates, count = step.setup.rates, step.micro_batches
+    here = f", measured on this machine on {rates.measured[:10]}" if rates.measured else ""
     flops = step.kernels("operations") - step.kernels("again_operations")
     reached = MATMUL * step.setup.half
     times = f"{count} × " if count > 1 else ""
-    why = f"{flops / 1e12:,.1f} TFLOP with attention's, at most {reached / 1e12:,.0f} TFLOP/s"
+    why = f"{flops / 1e12:,.1f} TFLOP with attention's, at most {reached / 1e12:,.0f} TFLOP/s{here}"
     yield Share("matrix products", step.kernels("products"), rates.half_basis, why)
     yield Share("attention", step.kernels("attention"), "derived", "every token with every one before it")
     moved = step.kernels("moved_bytes")
-    why = f"{moved / 1e9:,.0f} GB read and written, recomputing too, at {rates.memory * MEMORY / 1e9:,.0f} GB/s"
+    why = f"{moved / 1e9:,.0f} GB read and written, recomputing too, at {rates.memory * MEMORY / 1e9:,.0f} GB/s{here}"
     yield Share("other kernels", step.kernels("moving") + step.accumulating, "derived", why)
     if step.work.first.again:
         yield Share("recomputing", step.kernels("again"), "derived", f"{times}what checkpointed layers did forward")
     if step.kernels("waiting"):
-        yield Share("waiting for Python", step.kernels("waiting"), "guessed", "kernels are shorter than their start")
+        basis: Basis = "measured" if rates.measured else "guessed"
+        yield Share("waiting for Python", step.kernels("waiting"), basis, f"kernels are shorter than their start{here}")
     yield Share("optimizer", step.optimizer, "derived", f"{step.work.trained:,} parameters, clipped and stepped")
     if step.engine is not None:
-        yield Share("waiting for links", step.sending, "derived", "what is sent and nothing hides")
+        timed = here if rates.peer_basis == "measured" else ""
+        yield Share("waiting for links", step.sending, "derived", f"what is sent and nothing hides{timed}")

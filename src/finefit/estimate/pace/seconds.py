@@ -63,7 +63,7 @@ def micro_batch(labour: Labour, setup: Setup) -> MicroBatch:
         attention=sum(once for once, _ in attending),
         moving=labour.moved_bytes / rate,
         again=_seconds(labour.again, setup) + sum(more for _, more in attending) + labour.again_bytes / rate,
-        launch=labour.launch,
+        launch=labour.forward_starts * setup.rates.forward_start + labour.backward_starts * setup.rates.backward_start,
         operations=labour.operations,
         moved_bytes=labour.moved_bytes + labour.again_bytes,
         again_operations=labour.again_operations,

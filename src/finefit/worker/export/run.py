@@ -25,6 +25,7 @@ from finefit.units import human_bytes
 from ..answers import ends_of
 from ..build import empty_model, read_config
 from ..checkpoints import refuse_full_disk
+from ..events import teller
 from ..progress import resident_peak
 from . import papers, shards
 from .adapter import Adapter
@@ -63,12 +64,14 @@ def export(orders: dict[str, Any]) -> dict[str, Any]:
     refuse_full_disk(folder, elements * dtype.itemsize)
     _refuse_full_memory(elements * max(dtype.itemsize, getattr(torch, model["dtype"]).itemsize))
     before = resident_peak()
-    nbytes = shards.write(parts, take, folder)
+    say = teller(orders)
+    nbytes = shards.write(parts, take, folder, say)
     grown = resident_peak() - before
     if adapter.left:
         raise RunFailed(f"no weight of the checkpoint belongs to {', '.join(sorted(adapter.left)[:3])}")
     ends = _ends(Path(model["folder"]), tuned, empty)
     papers.write(Path(orders["model"]["folder"]), Path(model["folder"]), tuned, folder, orders["dtype"], ends)
+    say("reading it back, and comparing it with what was trained")
     return {
         "files": len(parts),
         "nbytes": nbytes,

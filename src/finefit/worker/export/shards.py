@@ -29,12 +29,18 @@ def parts_of(weights: Sequence[Stored], width: int, limit: int) -> list[list[Sto
     return parts
 
 
-def write(parts: Sequence[Sequence[Stored]], take: Callable[[Stored], torch.Tensor], folder: Path) -> int:
+def write(
+    parts: Sequence[Sequence[Stored]],
+    take: Callable[[Stored], torch.Tensor],
+    folder: Path,
+    say: Callable[[str], None],
+) -> int:
     """Each weight as `take` gives it, under the key that it had; returns their bytes. No more than one file's weights
     are held at a time."""
     places: dict[str, str] = {}
     total = 0
     for number, part in enumerate(parts, 1):
+        say(f"writing file {number} of {len(parts)}")
         name = SINGLE if len(parts) == 1 else f"model-{number:05d}-of-{len(parts):05d}.safetensors"
         tensors = {weight.key: take(weight).contiguous() for weight in part}
         save_file(tensors, folder / name, metadata={"format": "pt"})
