@@ -40,9 +40,12 @@ Make = Callable[..., dict[str, Any]]
 def tuned(orders: Any, tmp_path: Path) -> Make:
     """Orders to export an adapter that nobody trained, large enough that no mistake with it stays unseen."""
 
-    def make(base: Path | None = None, quantization: Any = None, dtype: str = "float32", **lora: Any) -> dict[str, Any]:
+    def make(
+        base: Path | None = None, quantization: Any = None, dtype: str = "float32", attention: str = "sdpa", **lora: Any
+    ) -> dict[str, Any]:
         made = orders()
         made["model"] |= {"quantization": quantization, "dtype": dtype, "folder": str(base or made["model"]["folder"])}
+        made["model"]["attn_implementation"] = attention
         torch.manual_seed(1)
         words = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "init_lora_weights": False} | lora
         model = get_peft_model(load_model(made["model"]), LoraConfig(task_type="CAUSAL_LM", **words))
@@ -274,3 +277,49 @@ def test_embeddings_are_merged_where_they_are_two(tuned: Make, model_folder: Pat
     base = changed_base(model_folder, tmp_path / "base", tie_word_embeddings=True)
     with pytest.raises(RunFailed, match="embed_tokens"):
         export(tuned(base, target_modules=targets))
+
+
+TINY = {
+    "vocab_size": 94,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 128,
+    "eos_token_id": 1,
+    "bos_token_id": None,
+    "pad_token_id": 0,
+}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16}
+
+
+@pytest.mark.parametrize("quantization", [None, NF4], ids=["lora", "nf4"])
+@pytest.mark.parametrize(
+    ("model_type", "config", "targets"),
+    [
+        ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128}, ["c_attn", "c_fc"]),
+        ("qwen3_moe", EXPERTS, ["q_proj", "o_proj"]),
+        ("gemma2", {"head_dim": 16}, "all-linear"),
+        ("phi3", {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, "all-linear"),
+    ],
+)
+def test_other_architectures(
+    tuned: Make, model_folder: Path, tmp_path: Path, model_type: str, config: Any, targets: Any, quantization: Any
+) -> None:
+    """Transposed weights, experts that a checkpoint has one by one, tied embeddings, fused projections: a checkpoint
+    of the names that it came in, and the logits that were trained."""
+    from transformers import AutoConfig
+
+    base = tmp_path / "base"
+    shutil.copytree(model_folder, base)
+    (base / "model.safetensors").unlink()
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **TINY | config)).save_pretrained(base)
+    attention = "eager" if model_type == "gemma2" else "sdpa"
+    orders = tuned(base, quantization, attention=attention, target_modules=targets)
+    found = export(orders)
+    assert found["merged"] >= 4
+    assert (found["dequantized"] > 0) == (quantization is not None)
+    assert found["max_difference"] <= 0.1 * found["tolerance"]  # a hundred thousandth of the largest
+    assert weights_in(Path(orders["folder"])).keys() == weights_in(base).keys()

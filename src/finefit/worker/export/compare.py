@@ -45,7 +45,8 @@ def compare(orders: dict[str, Any], model: dict[str, Any], base: Base, folder: P
     tuned, dtype = Path(orders["adapter"]), orders["dtype"]
     rows = rows_of(orders["data"])
     prompts = _same_prompts(tuned, folder, rows or [GREETING])
-    model = model | {"attn_implementation": "sdpa"}
+    if model["attn_implementation"] == "flash_attention_2":  # which no processor has
+        model = model | {"attn_implementation": "sdpa"}
     exported = model | {"folder": str(folder), "quantization": None}
     is_eight = bool((model["quantization"] or {}).get("load_in_8bit"))
     ours = _logits(load_model(exported | {"dtype": dtype}), prompts)
