@@ -88,6 +88,17 @@ def test_a_plan_of_a_plan_is_the_same(tmp_path: Path) -> None:
     assert again.weighed < plan.weighed
 
 
+def test_how_long_rows_are_their_file_says(tmp_path: Path) -> None:
+    """A plan may have guessed it, and a run refuses rows that are longer than its job allows; what was said stays."""
+    (tmp_path / "rows.jsonl").write_text("")
+    job = replace(job_of(JOBS["one GPU, LoRA"]), data=str(tmp_path / "rows.jsonl"))
+    for said in (None, 4096):
+        told = replace(job, max_length=said)
+        files = api.plan_files(told, chosen(replace(told, max_length=77)))
+        assert ("\nmax_length: 4096\n" in files.texts["job.yaml"]) == (said is not None)
+        assert "77" not in files.texts["job.yaml"]
+
+
 def test_a_run_refuses_a_job_without_rows(planned: Planned, tmp_path: Path) -> None:
     """The file says where they go: with the comment taken away, and such a file, it is a job."""
     _, _, files = planned

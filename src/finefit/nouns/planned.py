@@ -75,6 +75,18 @@ class PassedOver:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Why a run has the knobs that it has: a search found them."""
+
+    weighed: int
+    # recipes
+    checked: int
+    # of them, with the allocator
+    alternatives: tuple[Weighed, ...]
+    # that fit too, the fastest first
+
+
+@dataclass(frozen=True)
 class Planned:
     machine: Machine
     choice: Estimate | None
@@ -94,3 +106,11 @@ class Planned:
     # of the job's own rows on the choice
     advice: tuple[Advice, ...] = ()
     # in both directions, about the choice, or about what lacks least
+
+
+@dataclass(frozen=True)
+class NoFit:
+    """A job whose run would not be on its GPU: an answer, not an error."""
+
+    planned: Planned
+    # without a choice

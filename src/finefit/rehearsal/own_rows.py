@@ -12,8 +12,8 @@ from typing import Any
 
 from finefit.estimate.lengths import Rows
 from finefit.lower.orders import job_orders, rehearsal_orders
+from finefit.nouns.data import DataFacts
 from finefit.nouns.job import Job
-from finefit.nouns.plan import DataFacts
 from finefit.nouns.recording import Recording
 from finefit.world.lengths import APPROXIMATION, approximate_lengths
 from finefit.world.rows import TEXT_ALONE, check_rows
@@ -32,6 +32,8 @@ class OwnRows:
     data: DataFacts
     length: int
     # to which the rows of the recorded micro-batch are padded
+    lengths: tuple[int, ...]
+    # of all rows of text; nothing where rows show images
     orders: Mapping[str, Any]
     # what the run is told
     stack: Mapping[str, str]
@@ -66,7 +68,7 @@ def rehearse_rows(
         seen = rehearse_images(files.train, job.data, recipe, asked, say)
         data = DataFacts(eval_rows=held_out, shown=seen.showing, **seen.facts)
         notes = (*seen.notes, *approximated)
-        return OwnRows(seen.recording, None, data, seen.length, orders, seen.stack, notes)
+        return OwnRows(seen.recording, None, data, seen.length, (), orders, seen.stack, notes)
     recording, answer, notes = rehearse(asked, recipe.layers, say)
     facts = answer["data"] | {"longest_line": files.train.lines[answer["data"]["longest_line"] - 1]}
     return OwnRows(
@@ -74,6 +76,7 @@ def rehearse_rows(
         rows=rows_of(recipe, recording, answer),
         data=DataFacts(eval_rows=held_out, **facts),
         length=facts["longest_tokens"],
+        lengths=tuple(answer["lengths"]),
         orders=orders,
         stack=answer["stack"],
         notes=(*notes, *approximated),

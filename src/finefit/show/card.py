@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finefit.nouns.exported import Exported
-from finefit.nouns.method import Full, LoRA, Method, QLoRA
+from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.nouns.plan import Plan
 from finefit.nouns.receipt import Receipt
 from finefit.units import human_bytes
@@ -26,7 +26,7 @@ def _front(plan: Plan) -> list[str]:
         "pipeline_tag: text-generation",
         "tags:",
         "- finefit",
-        f"- {plan.job.method}",
+        f"- {name_of(plan.method)}",
         "---",
     ]
 

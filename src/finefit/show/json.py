@@ -137,7 +137,7 @@ def of_receipt(receipt: Receipt) -> dict[str, Any]:
     data: dict[str, Any] = dict(vars(receipt))
     data["phases"] = [_of_gap(gap) for gap in receipt.phases]
     data["peak"] = _of_gap(receipt.peak)
-    for what in ("reserved", "device"):
+    for what in ("reserved", "device", "step"):
         gap = data[what]
         data[what] = None if gap is None else {**vars(gap), "is_inside": gap.is_inside}
     return data

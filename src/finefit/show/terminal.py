@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from finefit.nouns.data import DataFacts
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.host import Host, Need
 from finefit.nouns.ledger import Ledger, Line
-from finefit.nouns.plan import DataFacts, Plan
+from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range, Reason
-from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt
+from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt, TimeGap
 from finefit.nouns.task import Generate
 from finefit.units import human_bytes, human_seconds
 
@@ -165,6 +166,7 @@ def _outcome(receipt: Receipt) -> dict[str, str]:
         "held-out loss": _from_to(receipt.eval_loss_before, receipt.eval_loss_after),
         "speed": f"{receipt.tokens_per_second:.0f} tokens/s, {receipt.steps} steps in "
         f"{human_seconds(receipt.train_seconds)}",
+        "a step": _time_gap(receipt.step),
         "process": f"{human_bytes(receipt.rss_peak_bytes)} resident at most",
         "reserved": _range_gap(receipt.reserved),
         "device": _range_gap(receipt.device) or _at_most(receipt.device_peak_bytes),
@@ -182,6 +184,13 @@ def _range_gap(gap: RangeGap | None) -> str:
     if gap.measured_bytes is None:
         return f"not measured; {foreseen}"
     return f"{human_bytes(gap.measured_bytes)} at most, {'inside' if gap.is_inside else 'outside'} of {foreseen}"
+
+
+def _time_gap(gap: TimeGap | None) -> str:
+    if gap is None:
+        return ""
+    foreseen = f"{human_seconds(gap.predicted)} ({human_seconds(gap.low)} to {human_seconds(gap.high)}) predicted"
+    return f"{human_seconds(gap.measured)} on average, {'inside' if gap.is_inside else 'outside'} of {foreseen}"
 
 
 def _at_most(nbytes: int | None) -> str:

@@ -52,7 +52,11 @@ def tokenised(rows: Any) -> list[Row]:
 def facts_of(rows: Any) -> dict[str, Any]:
     """What the tokeniser made of the data."""
     trained = sum(label != -100 for labels in rows["labels"] for label in labels)
-    return facts([len(ids) for ids in rows["input_ids"]], trained)
+    return facts(lengths_of(rows), trained)
+
+
+def lengths_of(rows: Any) -> list[int]:
+    return [len(ids) for ids in rows["input_ids"]]
 
 
 def facts(lengths: Sequence[int], trained: int) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from .batches import (
     fullest_batch,
     keep_batch,
     keep_longest_held_out,
+    lengths_of,
     refuse_long,
     refuse_long_rows,
     tokenised,
@@ -64,8 +65,8 @@ SLOW_SECONDS = 15
 
 
 def main(orders_path: str, out_path: str) -> None:
-    """Reads orders, writes {alike, recordings, takes, data, schedule, shorter, others, stack, seconds}. Raises
-    `BadInput`.
+    """Reads orders, writes {alike, recordings, takes, data, lengths, schedule, shorter, others, stack, seconds}.
+    Raises `BadInput`.
 
     Where layers are not alike that are said to be, every layer is rehearsed, and no takes are. What does not need
     another's answer is rehearsed beside it.
@@ -85,6 +86,7 @@ def main(orders_path: str, out_path: str) -> None:
         "recordings": [told["recording"] for told in rehearsals],
         "takes": [told["recording"] for told in taken],
         "data": data.facts if data else None,
+        "lengths": data.lengths if data else None,
         "schedule": data.schedule if data else None,
         "shorter": _shorter(orders, data) if data and alike else [],
         "others": _others(orders, data, few) if data else [],
@@ -159,6 +161,8 @@ class Data:
     """What is known of a job's rows."""
 
     facts: dict[str, Any]
+    lengths: list[int]
+    # of rows of text
     schedule: list[dict[str, Any]]
     # where it was asked for: the steps that reserved memory depends on
     fullest: list[Row]
@@ -256,7 +260,7 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
     keep_batch(trainer, fullest, RECORDED_STEPS)
     wanted = orders["rehearsal"].get("shorter")
     told = [step.as_json() for step in schedule.chosen(len(fullest))] if wanted else []
-    return Data(facts, told, tokenised(rows.select(fullest)), tokenised(held_out), seconds=0)
+    return Data(facts, lengths_of(rows), told, tokenised(rows.select(fullest)), tokenised(held_out), seconds=0)
 
 
 def _data_shown(orders: dict[str, Any], trainer: Trainer) -> Data:
@@ -267,7 +271,7 @@ def _data_shown(orders: dict[str, Any], trainer: Trainer) -> Data:
     first, *others = ([rows.row(number) for number in batch] for batch in batches)
     trainer.train_dataset = _repeated(orders, first)
     facts = rows.facts() | {"batches": rows.told(batches), "more": more}
-    return Data(facts, [], first, [], seconds=0, others=others)
+    return Data(facts, [], [], first, [], seconds=0, others=others)
 
 
 def _repeated(orders: dict[str, Any], rows: list[Row]) -> Dataset:
