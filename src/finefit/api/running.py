@@ -1,15 +1,12 @@
-"""`train`, `read_receipt`, `generate`: what runs, and what it leaves behind."""
+"""`train`, `read_receipt`: what runs, and what it leaves behind."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from finefit.lower.orders import base_orders
 from finefit.nouns.job import Job
-from finefit.nouns.knobs import Dtype, Knobs
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
 from finefit.nouns.planned import NoFit
@@ -20,7 +17,7 @@ from finefit.rehearsal.own_rows import checked_files
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
-from finefit.search.packed import beside_packed, to_run
+from finefit.search.packed import beside_packed
 from finefit.search.workload import workload
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
@@ -114,26 +111,3 @@ def _run_of(path: Path) -> folder.RunFolder:
 
 def read_receipt(run: str) -> Receipt:
     return receipt.read(Path(run))
-
-
-def generate(target: str, prompts: Sequence[str], max_new_tokens: int, base: bool) -> list[str]:
-    """One answer a prompt, from a run's model with its adapter, or from a model folder; `base` leaves it out."""
-    if Path(target, "plan.json").exists():
-        run = folder.open_run(Path(target))
-        orders = json.loads(run.orders.read_text())
-        adapter = None if base else str(run.adapter)
-    else:
-        model = find_model(target, for_training=True)
-        machine = machine_named("auto")
-        dtype: Dtype = "float32" if machine.is_cpu else "bfloat16"
-        orders = base_orders(model, to_run(model), Knobs(max_length=0, dtype=dtype), machine, False)
-        adapter = None
-    asked = {
-        "conversations": [[{"role": "user", "content": prompt}] for prompt in prompts],
-        "max_new_tokens": max_new_tokens,
-        "adapter": adapter,
-        "temperature": 0,
-        "seed": 0,
-    }
-    texts: list[str] = worker.ask("generate", orders | asked)["texts"]
-    return texts

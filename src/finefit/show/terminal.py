@@ -159,14 +159,6 @@ def show_receipt(receipt: Receipt) -> None:
     _notes(console, receipt.notes)
 
 
-def show_answers(prompts: Sequence[str], answers: Sequence[str]) -> None:
-    console = console_on(sys.stdout)
-    for prompt, answer in zip(prompts, answers, strict=True):
-        if len(prompts) > 1:
-            console.print(prompt, style="bold")
-        print(answer, flush=True)
-
-
 def _gap_cells(gap: PhaseGap, title: str) -> tuple[str, str, str, str]:
     return (title, human_bytes(gap.predicted_bytes), human_bytes(gap.measured_bytes), percent(gap_percent(gap)))
 
