@@ -23,7 +23,10 @@ from finefit.world.models import find_model
 
 PAGES = Path(__file__).parent / "commands"
 DRAWING = Path(__file__).parent / "step.svg"
-COMMANDS = ("estimate", "plan", "matrix", "launch", "guide", "train", "receipt", "generate", "prices", "calibrate")
+COMMANDS = (
+    "estimate", "plan", "matrix", "launch", "guide", "data", "train", "receipt", "generate", "chat", "export",
+    "prices", "calibrate",
+)  # fmt: skip
 
 
 def main() -> int:

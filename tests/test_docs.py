@@ -24,7 +24,7 @@ from finefit.tape.peaks import CUDA_BLOCK_BYTES, alive_at, moments, segments
 from finefit.tape.sizes import Formula
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "tour.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "tour.md", ROOT / "docs" / "data.md")
 REFUSED = "finefit train runs/quickstart-1 --resume"
 """Shown in the tour as refused: that run is complete."""
 MADE = ("runs", "build", "dist", "__pycache__")
@@ -60,7 +60,7 @@ def test_every_documented_command_runs(page: Path, tmp_path: Path) -> None:
         assert words[0] == "finefit", command
         done = subprocess.run(
             [sys.executable, "-m", *words],
-            cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"},
+            cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"}, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == (2 if command == REFUSED else 0), f"{command}\n{done.stderr}"
         assert "Traceback" not in done.stderr

@@ -14,6 +14,7 @@ import pytest
 from finefit import api
 from finefit.catalog.deepspeed import auto_buckets
 from finefit.errors import BadInput
+from finefit.lower.plan_files import OTHER_ROWS
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
 from finefit.nouns.job import Job
@@ -88,6 +89,17 @@ def test_a_plan_of_a_plan_is_the_same(tmp_path: Path) -> None:
     assert again.weighed < plan.weighed
 
 
+def test_how_long_rows_are_their_file_says(tmp_path: Path) -> None:
+    """A plan may have guessed it, and a run refuses rows that are longer than its job allows; what was said stays."""
+    (tmp_path / "rows.jsonl").write_text("")
+    job = replace(job_of(JOBS["one GPU, LoRA"]), data=str(tmp_path / "rows.jsonl"))
+    for said in (None, 4096):
+        told = replace(job, max_length=said)
+        files = api.plan_files(told, chosen(replace(told, max_length=77)))
+        assert ("\nmax_length: 4096\n" in files.texts["job.yaml"]) == (said is not None)
+        assert "77" not in files.texts["job.yaml"]
+
+
 def test_a_run_refuses_a_job_without_rows(planned: Planned, tmp_path: Path) -> None:
     """The file says where they go: with the comment taken away, and such a file, it is a job."""
     _, _, files = planned
@@ -100,6 +112,27 @@ def test_a_run_refuses_a_job_without_rows(planned: Planned, tmp_path: Path) -> N
     (tmp_path / "rows.jsonl").write_text("")
     path.write_text(path.read_text().replace("# data: rows.jsonl", "data: rows.jsonl"))
     assert read_job(path).job.data == str(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "on_bad", "is_read"),
+    [
+        ("rows.jsonl", '{"messages": []}', "stop", True),
+        ("rows.jsonl", '{"messages": []}', "skip", False),
+        ("rows.jsonl", '{"text": "a"}', "stop", False),
+        ("rows.csv", "text\na", "stop", False),
+    ],
+)
+def test_a_script_is_given_rows_that_it_reads(name: str, text: str, on_bad: Any, is_read: bool, tmp_path: Path) -> None:
+    """Others are left to be filled in, and a note says so; the job has its rows either way."""
+    (tmp_path / name).write_text(text)
+    job = replace(job_of(JOBS["one GPU, LoRA"]), data=str(tmp_path / name), on_bad_row=on_bad)
+    files = api.plan_files(job, chosen(job))
+    assert (str(tmp_path / name) in files.texts["train.py"]) is is_read
+    assert (OTHER_ROWS in files.notes) is not is_read
+    path = tmp_path / "job.yaml"
+    path.write_text(files.texts["job.yaml"])
+    assert (read_job(path).job.data, read_job(path).job.on_bad_row) == (str(tmp_path / name), on_bad)
 
 
 def test_a_script_is_python(planned: Planned) -> None:

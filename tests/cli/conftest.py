@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ import pytest
 import finefit
 from finefit.api import (
     answer_of,
+    data,
     images_of,
     launch,
     method_of,
@@ -23,9 +25,11 @@ from finefit.api import (
     writer_of,
 )
 from finefit.cli.main import run
-from finefit.errors import RunFailed
+from finefit.errors import BadInput, Problem, RunFailed
 from finefit.guide.blocks import Document, Heading
+from finefit.nouns.data_report import DataReport
 from finefit.nouns.estimate import Estimate
+from finefit.nouns.exported import Apart, Exported
 from finefit.nouns.files import Files
 from finefit.nouns.images import Images
 from finefit.nouns.job import Job
@@ -36,6 +40,7 @@ from finefit.nouns.model import Model
 from finefit.nouns.planned import Planned
 from finefit.nouns.range import Range
 from finefit.nouns.receipt import PhaseGap, Receipt
+from finefit.nouns.sampling import Answer, AnsweredFile, Sampling
 from finefit.nouns.task import Generate
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
@@ -61,6 +66,30 @@ RECEIPT = Receipt(
     seed=42,
     hashes={},
 )
+
+
+EXPORTED = Exported("out", "float32", 1024, 1, 14, 0, 2048, 1024, 2, Apart(1e-6, 1e-7), 1e-4)
+
+
+class Talker:
+    """Says in capitals what it is told, and after it how much it remembers."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def say(self, text: str, on_text: Callable[[str], None]) -> Answer:
+        if text == "bad":
+            raise BadInput(Problem("cannot be answered"))
+        self.told.append(text)
+        answer = f"{text.upper()} {len(self.told)}"
+        on_text(answer)
+        return Answer(answer, 2)
+
+    def stop(self) -> None:
+        """Nothing is being said."""
+
+    def reset(self) -> None:
+        self.told = []
 
 
 class Api(ModuleType):
@@ -121,6 +150,11 @@ class Api(ModuleType):
         self.asked["task"] = task
         return replace(found, task=task)
 
+    def data(self, path: str, **how: Any) -> DataReport:
+        """Without a model it computes little."""
+        self._note(path=path, **how)
+        return data(path, **{**how, "model": None})
+
     def guide(self, job: Job, **how: Any) -> Document:
         self._note(job=job, **how)
         return self.document
@@ -137,9 +171,27 @@ class Api(ModuleType):
         self._note(run=run)
         return replace(RECEIPT, run=run)
 
-    def generate(self, target: str, prompts: list[str], max_new_tokens: int, base: bool) -> list[str]:
-        self._note(target=target, prompts=prompts, max_new_tokens=max_new_tokens, base=base)
+    def generate(self, target: str, prompts: list[str], sampling: Sampling, base: bool) -> list[str]:
+        self._note(target=target, prompts=prompts, sampling=sampling, base=base)
         return [prompt.upper() for prompt in prompts]
+
+    def compare(self, target: str, prompts: list[str], sampling: Sampling) -> tuple[list[str], list[str]]:
+        return prompts, self.generate(target, prompts, sampling, False)
+
+    def generate_file(self, target: str, path: Path, output: Path, sampling: Sampling, **how: Any) -> AnsweredFile:
+        how.pop("say")("answering")
+        self._note(target=target, path=path, output=output, sampling=sampling, **how)
+        return AnsweredFile(str(output), 2, 30, 1.5)
+
+    @contextmanager
+    def chat(self, target: str, base: bool, sampling: Sampling) -> Iterator[Talker]:
+        self._note(target=target, base=base, sampling=sampling)
+        yield Talker()
+
+    def export(self, run: str, folder: Path | None, dtype: str | None, **how: Any) -> Exported:
+        how.pop("say")("merging")
+        self._note(run=run, folder=folder, dtype=dtype, **how)
+        return EXPORTED
 
     def _note(self, **asked: Any) -> None:
         self.asked = asked

@@ -1,10 +1,14 @@
-"""`finefit train`, `receipt` and `generate`."""
+"""`finefit train`, `receipt`, `generate`, `chat` and `export`."""
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 
 import pytest
+
+from finefit.nouns.sampling import Sampling
 
 from .conftest import Cli
 
@@ -84,4 +88,66 @@ def test_answers_are_on_stdout_alone(cli: Cli) -> None:
     assert cli("generate", "gpt2", "--prompt", "hello").out == "HELLO\n"
     said = cli("generate", "gpt2", "--prompt", "a", "--prompt", "b", "--base", "--max_new_tokens", "5", "--json")
     assert json.loads(said.out)["answers"] == [{"prompt": "a", "answer": "A"}, {"prompt": "b", "answer": "B"}]
-    assert cli.api.asked == {"target": "gpt2", "prompts": ["a", "b"], "max_new_tokens": 5, "base": True}
+    assert cli.api.asked == {"target": "gpt2", "prompts": ["a", "b"], "sampling": Sampling(5), "base": True}
+
+
+def test_two_answers_stand_side_by_side(cli: Cli) -> None:
+    """--compare shows what the model said before its run, and after."""
+    said = cli("generate", "runs/x", "--prompt", "hello", "--compare")
+    assert said.out.split() == ["before:", "hello", "after:", "HELLO"]
+    pairs = json.loads(cli("generate", "runs/x", "--prompt", "hello", "--compare", "--json").out)["answers"]
+    assert pairs == [{"prompt": "hello", "base_answer": "hello", "answer": "HELLO"}]
+
+
+def test_a_file_is_answered_as_it_is_asked(cli: Cli) -> None:
+    """Options in transformers' names; what was written is told on stdout."""
+    words = "--input in.jsonl -o out.jsonl --temperature 0.7 --top-p 0.9 --top-k 5 --seed 3 --compare"
+    said = cli("generate", "runs/x", *words.split(), "--per-device-eval-batch-size", "4")
+    assert said.out == "out.jsonl: 2 rows answered with 30 tokens, 20 tokens/s\n"
+    assert cli.api.asked["sampling"] == Sampling(128, 0.7, 0.9, 5, seed=3)
+    assert (cli.api.asked["batch"], cli.api.asked["compared"]) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        ("", "nothing is asked"),
+        ("--prompt a --input x --output y", "--prompt: means nothing with --input"),
+        ("--input x", "--input: needs --output"),
+        ("--output x --prompt a", "--output: needs --input"),
+        ("--prompt a --base --compare", "--base: means nothing with --compare"),
+        ("--prompt a --top-p 2", "--top-p"),
+        ("--prompt a --top-k 2", "--top-k: means nothing here"),
+    ],
+)
+def test_answers_are_asked_for_in_one_way(cli: Cli, words: str, fragment: str) -> None:
+    """What contradicts itself is bad input before a model is loaded."""
+    said = cli("generate", "runs/x", *words.split())
+    assert (said.code, cli.api.asked) == (2, {})
+    assert fragment in said.err
+
+
+def test_a_conversation_comes_from_a_pipe(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, one answer, nothing else on stdout; /reset forgets, what cannot be answered does not end it."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\ntwo\n\nbad\n/reset\n/what\nthree\n/exit\nfour\n"))
+    said = cli("chat", "runs/x", "--base")
+    assert (said.code, said.out) == (0, "ONE 1\nTWO 2\nTHREE 1\n")
+    assert cli.api.asked == {"target": "runs/x", "base": True, "sampling": Sampling(256, None)}
+
+
+def test_a_conversation_is_one_object(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--json says all turns at the end, and nothing before."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\nbad\n"))
+    turns = json.loads(cli("chat", "gpt2", "--json", "--temperature", "0").out)["turns"]
+    assert [(turn["prompt"], turn["answer"]) for turn in turns] == [("one", "ONE 1")]
+
+
+def test_an_export_is_told(cli: Cli) -> None:
+    """Where it lies, and how far it is from what was trained; its progress is on stderr."""
+    said = cli("export", "runs/x", "-o", "there", "--dtype", "float16", "--original-base", "--gguf")
+    assert said.code == 0
+    assert "1e-06 apart" in said.out
+    assert "merging" in said.err
+    asked = {"run": "runs/x", "folder": Path("there"), "dtype": "float16", "original_base": True, "as_gguf": True}
+    assert cli.api.asked == asked
+    assert json.loads(cli("export", "runs/x", "--json").out)["difference"]["max_difference"] == 1e-6

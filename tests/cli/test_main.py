@@ -68,7 +68,7 @@ def test_every_command_has_help_and_json(cli: Cli, command: str) -> None:
         (("receipt",), "Missing argument 'RUN'"),
         (("receipt", "a", "b"), "unexpected extra argument"),
         (("receipt", "a", "--jsn"), "--json"),
-        (("generate", "a"), "Missing option '--prompt'"),
+        (("generate", "a"), "nothing is asked"),
         (("generate", "a", "--prompt", "b", "--max-new-tokens", "0"), "--max-new-tokens"),
         (("estimate",), "Missing argument 'MODEL'"),
         (("estimate", "--gpu", "T4"), "MODEL"),

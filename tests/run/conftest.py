@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from finefit.nouns.data import DataFacts
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.method import Full, LoRA
 from finefit.nouns.model import Model
-from finefit.nouns.plan import DataFacts, Plan
+from finefit.nouns.plan import Plan
 
 PHASES = {"load": 1000, "forward": 3000, "backward": 4000, "optimizer": 1500, "resident": 1100}
 

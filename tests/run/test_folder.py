@@ -23,6 +23,16 @@ def test_a_plan_is_read_as_it_was_written(make_plan: MakePlan, full: bool, on_gp
     assert folder.read_plan(folder.create(plan, "job")) == plan
 
 
+def test_plans_from_before_time_was_predicted_are_read(make_plan: MakePlan) -> None:
+    """What they lack is unknown."""
+    run = folder.create(make_plan(), "job")
+    written = json.loads(run.plan.read_text())
+    newer = {key: written.pop(key) for key in ("pace", "work", "chosen")}
+    run.plan.write_text(json.dumps(written))
+    assert set(newer.values()) == {None}
+    assert folder.read_plan(run) == make_plan()
+
+
 def test_runs_are_numbered_after_their_job(make_plan: MakePlan) -> None:
     """Runs without a wished place are runs/<job>-1, -2 and so on, and are listed in that order."""
     made = [folder.create(make_plan(), "poems") for _ in range(3)]

@@ -12,10 +12,11 @@ import pytest
 from finefit.errors import BadInput, RunFailed
 from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range
-from finefit.nouns.receipt import RangeGap, Receipt
+from finefit.nouns.receipt import RangeGap, Receipt, TimeGap
 from finefit.nouns.recording import Recording
+from finefit.nouns.workload import Workload
 from finefit.run import folder, receipt
-from finefit.run.events import kept_steps
+from finefit.run.events import kept_steps, steady_laps
 
 MakePlan = Callable[..., Plan]
 
@@ -67,6 +68,27 @@ def test_predicted_stands_beside_measured(make_plan: MakePlan) -> None:
     assert found.measured_by == "recorder"
     assert (found.tokens_per_second, found.train_seconds, found.steps) == (200.0, 3.0, 4)
     assert (found.eval_loss_before, found.eval_loss_after) == (5.0, 4.0)
+
+
+def test_rows_that_were_left_out_are_counted(make_plan: MakePlan) -> None:
+    """Those trained on, and the bad ones of both files."""
+    plan = make_plan()
+    assert plan.data is not None
+    found = made(replace(plan, data=replace(plan.data, left_out=3, eval_left_out=2)), history())
+    assert (found.rows, found.rows_left_out) == (plan.data.rows, 5)
+    assert receipt.from_json(receipt.to_json(found)) == found
+
+
+def test_a_step_is_timed_without_those_that_warm_up(make_plan: MakePlan) -> None:
+    """Neither the first ones of the run, nor of the process that went on with it, nor those that were repeated."""
+    events = [
+        {"event": "started", "resumed_from": 0},
+        *[step(n, 1.0) | {"seconds": seconds} for n, seconds in enumerate((9.0, 8.0, 1.0, 2.0, 7.0), 1)],
+        {"event": "started", "resumed_from": 4},
+        *[step(n, 1.0) | {"seconds": seconds} for n, seconds in enumerate((6.0, 5.0, 3.0, 4.0), 5)],
+    ]
+    assert steady_laps(events) == [(1, 1.0), (1, 2.0), (1, 3.0), (1, 4.0)]
+    assert steady_laps(events[:3]) == []
 
 
 def test_steps_that_were_repeated_count_once(make_plan: MakePlan) -> None:
@@ -130,11 +152,22 @@ def test_reserved_and_device_stand_beside_their_ranges(make_plan: MakePlan) -> N
     assert receipt.from_json(receipt.to_json(found)) == found
 
 
+def test_the_mean_step_stands_beside_what_was_predicted(make_plan: MakePlan) -> None:
+    """Of all steps of the run, as their rows are; nothing where no time was predicted."""
+    work = Workload(10, 1.0, 4, 500, 600, seconds=2.0, low=1.0, high=2.9, longest_line=7, offer=None)
+    found = made(replace(make_plan(), work=work), history())
+    assert found.step == TimeGap(low=0.25, predicted=0.5, high=0.725, measured=0.75)
+    assert not found.step.is_inside
+    assert receipt.from_json(receipt.to_json(found)) == found
+    assert made(make_plan(), history()).step is None
+
+
 def test_receipts_from_before_there_were_ranges_are_read(make_plan: MakePlan) -> None:
     """What they lack is unknown."""
     written = receipt.to_json(made(make_plan(), history()))
-    older = {key: value for key, value in written.items() if key not in ("reserved", "device")}
+    older = {key: value for key, value in written.items() if key not in ("reserved", "device", "step")}
     assert receipt.from_json(older).reserved is None
+    assert receipt.from_json(older).step is None
 
 
 def test_no_receipt_without_an_end_or_a_measurement(make_plan: MakePlan) -> None:

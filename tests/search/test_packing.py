@@ -63,11 +63,13 @@ def test_no_token_is_lost_and_no_sequence_too_long(tokens: tuple[int, ...]) -> N
 
 def test_auto_is_asked_both_ways_where_something_is_known() -> None:
     """Without lengths there is nothing to gain, and rows that would see each other are not packed."""
-    job = Job(model="m", data="", packing="auto")
-    assert [way.packing for way in ways(job, LLAMA, are_known=True)] == [False, True]
-    assert [way.packing for way in ways(job, LLAMA, are_known=False)] == [False]
-    assert [way.packing for way in ways(job, BLOOM, are_known=True)] == [False]
-    assert [way.packing for way in ways(replace(job, packing=True), LLAMA, are_known=False)] == [True]
+    job, lengths = Job(model="m", data="", packing="auto", max_length=90), Lengths((64, 10), 1, is_guessed=False)
+    asked = [(way.packing, way.max_length) for way in ways(job, LLAMA, lengths)]
+    assert asked == [(False, 64), (True, 90)]
+    assert [way.packing for way in ways(job, LLAMA, None)] == [False]
+    assert [way.packing for way in ways(job, BLOOM, lengths)] == [False]
+    assert [way.packing for way in ways(replace(job, packing=True), LLAMA, None)] == [True]
+    assert ways(replace(job, packing=False), LLAMA, lengths)[0].max_length == 64
     with pytest.raises(BadInput, match="packing auto is a question"):
         choose(job, Machine(None))
 
@@ -77,7 +79,8 @@ def test_packed_rows_take_the_time_of_full_sequences() -> None:
     tokens = (64, 10, 10, 40, 30)
     lengths, pace = Lengths(tokens, 1, is_guessed=False), replace(PACE, tokens=2 * ROOM)
     knobs = Knobs(ROOM, 1, 2, packing=True)
-    asked = Asked(Job(model="m", data="d", packing=True, max_length=ROOM), LoRA(), LLAMA, Machine(None), lengths)
+    job = Job(model="m", data="d", packing=True, max_length=ROOM, global_batch_size=2)
+    asked = Asked(job, LoRA(), LLAMA, Machine(None), lengths)
     assert asked.waste(knobs, pace) == pytest.approx(3 * ROOM / sum(tokens))
     work = workload(Job(model="m", data="d", global_batch_size=2), knobs, pace, 1, lengths, None)
     assert (work.rows, work.steps, work.padded_tokens) == (5, 2, sum(tokens))
@@ -120,7 +123,7 @@ def as_padded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Rehearsals, "few", pretending(Rehearsals.few))
     monkeypatch.setattr(Rehearsals, "whole", pretending(Rehearsals.whole))
-    monkeypatch.setattr("finefit.api.planning._estimate", unpacked_estimate)
+    monkeypatch.setattr("finefit.api.searching._estimate", unpacked_estimate)
 
 
 def unpacked_estimate(candidate: Any, job: Job, say: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from finefit.nouns.data import DataFacts
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
@@ -13,7 +14,7 @@ from finefit.nouns.ledger import Ledger, Line
 from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.method import LoRA
 from finefit.nouns.model import Model
-from finefit.nouns.plan import DataFacts, Plan
+from finefit.nouns.plan import Plan
 from finefit.nouns.range import Reason, around
 from finefit.nouns.receipt import PhaseGap, Receipt
 from finefit.units import GIB, MIB

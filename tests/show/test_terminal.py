@@ -9,8 +9,12 @@ import pytest
 
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.machine import Gpu, Machine
+from finefit.nouns.pace import Pace, Share
 from finefit.nouns.plan import Plan
-from finefit.nouns.receipt import RangeGap, Receipt
+from finefit.nouns.planned import Candidate, Chosen, Weighed
+from finefit.nouns.receipt import RangeGap, Receipt, TimeGap
+from finefit.nouns.workload import Workload
+from finefit.show.planned import show_run
 from finefit.show.terminal import console_on, show_answers, show_estimate, show_plan, show_receipt
 from finefit.units import GIB
 
@@ -66,6 +70,25 @@ def test_a_plan_names_the_row_that_sets_the_peak(plan: Plan, capsys: pytest.Capt
         assert part in out
 
 
+def test_a_run_says_how_long_it_takes_and_why_so(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    """The pace, the whole run, and what is behind the choice; nothing of what is not known, and no price."""
+    pace = Pace((Share("all", 2.0, "derived", ""),), 1.5, 3.0, 4000)
+    work = Workload(100, 1.0, 7, 2000, 2500, 14.0, 10.5, 21.0, 33, None)
+    behind = Candidate(plan.method, replace(plan.knobs, gradient_checkpointing="all"), None, 8 * GIB, pace)
+    chosen = Chosen(84, 3, (Weighed(behind, 11 * GIB, is_checked=False),))
+    show_run(replace(plan, pace=pace, work=work, chosen=chosen), console_on(sys.stdout))
+    out = " ".join(capsys.readouterr().out.split())
+    for part in (
+        *("2,000 tokens/s (1,333 to 2,667)", "7 steps", "14.0 s (10.5 s to 21.0 s)", "80 % of what is read"),
+        *("the fastest that fits GeForce RTX 4090; 84 recipes weighed, 3 with the allocator", "about 11.00 GiB"),
+        *("the first layer", "every layer"),
+    ):
+        assert part in out
+    assert "price" not in out
+    show_run(plan, console_on(sys.stdout))
+    assert capsys.readouterr().out == ""
+
+
 def test_a_receipt_has_predicted_beside_measured(receipt: Receipt, capsys: pytest.CaptureFixture[str]) -> None:
     """Each phase and the peak with their gap; what was not measured is left out."""
     show_receipt(receipt)
@@ -87,6 +110,16 @@ def test_a_receipt_says_whether_memory_was_inside_its_range(
     assert "4.00 GiB at most, outside of 1.00 GiB to 3.00 GiB" in out
     show_receipt(replace(receipt, device_peak_bytes=5 * GIB))
     assert "5.00 GiB at most" in capsys.readouterr().out
+
+
+def test_a_receipt_says_whether_a_step_took_as_long_as_predicted(
+    receipt: Receipt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured first; where nothing was predicted, nothing."""
+    show_receipt(receipt)
+    assert "a step" not in capsys.readouterr().out
+    show_receipt(replace(receipt, step=TimeGap(1.0, 2.0, 3.0, 2.5)))
+    assert "2.5 s on average, inside of 2.0 s (1.0 s to 3.0 s) predicted" in capsys.readouterr().out
 
 
 def test_answers_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,10 +12,12 @@ from test_plan import Heard
 
 from finefit.api import plan_job
 from finefit.cli.main import run
+from finefit.nouns.plan import Plan
 from finefit.show.json import plain
 from finefit.world.lengths import APPROXIMATION, approximate_lengths
 
 OPTIONS = {"gpu": "RTX4090", "global-batch-size": "8", "per-device-train-batch-size": "2"}
+PINNED = OPTIONS | {"gradient-checkpointing": "all"}
 WORDS = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
 
 
@@ -31,7 +33,8 @@ def test_a_file_is_estimated_as_it_is_trained(
     """The ledger of an estimate with a job's data file is that of the job's plan, to the byte, and so are the rows."""
     job = tmp_path / "job.yaml"
     job.write_text(json.dumps({"model": str(model_folder), "data": data["train"]}))
-    plan = plan_job(str(job), OPTIONS, Heard())
+    plan = plan_job(str(job), PINNED, Heard())
+    assert isinstance(plan, Plan)
     told = estimated(capsys, str(model_folder), "--data", data["train"])
     ledger, memory = plan.ledger, told["memory"]
     assert ledger.reserved is not None
@@ -72,7 +75,7 @@ def test_bad_rows_are_named_before_anything_is_rehearsed(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By their file and line."""
-    (tmp_path / "rows.jsonl").write_text('\n{"text": "x"}\n')
+    (tmp_path / "rows.jsonl").write_text('\n{"question": "x"}\n')
     assert run(["estimate", str(model_folder), "--data", str(tmp_path / "rows.jsonl"), *WORDS]) == 2
     assert f"{tmp_path / 'rows.jsonl'}:2: no `messages`" in capsys.readouterr().err
 

@@ -26,6 +26,7 @@ from finefit.nouns.method import QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.plan import Plan
 from finefit.nouns.recording import Recording
+from finefit.nouns.sampling import Sampling
 from finefit.rehearsal.recipe import Recipe
 from finefit.search.packed import beside_packed
 from finefit.tape.peaks import phase_peaks
@@ -195,4 +196,4 @@ def test_methods_that_a_packed_checkpoint_has_no_weights_for_are_refused(job: st
 
 def test_a_packed_checkpoint_answers(job: str) -> None:
     """It generates as it is, without a run."""
-    assert len(api.generate("packed", ["w1 w2"], 3, base=False)) == 1
+    assert len(api.generate("packed", ["w1 w2"], Sampling(3))) == 1

@@ -21,6 +21,8 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from finefit.api import plan_job, train
 from finefit.catalog.attention import APART
 from finefit.errors import BadInput
+from finefit.nouns.plan import Plan
+from finefit.nouns.receipt import Receipt
 from finefit.nouns.recording import Recording
 from finefit.nouns.schedule import Step
 from finefit.tape.expand import storages_and_events
@@ -148,14 +150,11 @@ def test_rows_are_packed_as_trl_packs_them() -> None:
     assert packed(rows_of(LENGTHS), None).to_list() == ours.to_list()  # as long as the longest row
 
 
-def test_what_trl_would_cut_is_refused_before(data: dict[str, str]) -> None:
-    """TRL packs the beginnings of rows that are too long, without a word; here they are bad input, by line."""
+def test_trl_would_cut_what_is_too_long() -> None:
+    """It packs the beginnings of such rows, without a word; so they are refused before."""
     longest = max(LENGTHS)
     cut = packed(rows_of(LENGTHS), longest - 1)
     assert sum(map(len, cut["input_ids"])) == sum(LENGTHS) - LENGTHS.count(longest)
-    trainer = type("Trainer", (), {"train_dataset": rows_of(LENGTHS)})()
-    with pytest.raises(BadInput, match="more than max_length 39"):
-        rehearse.refuse_long_rows(trainer, longest - 1, data["train"])
 
 
 def test_the_fullest_micro_batch_is_met_in_the_second_step() -> None:
@@ -255,10 +254,10 @@ def test_shorter_sequences_are_the_same_step(job: dict[str, Any]) -> None:
     order["rehearsal"] |= {"compute_capability": [8, 0], "attention_kernel": "auto", "hold_outputs": "no", "length": 0}
     (length, told), *_ = rehearse._shorter(order, data)
     shorter = Recording.from_json(told)
-    assert length < data.facts["lengths"][0]
+    assert length < data.facts["batch_tokens"][0]
     assert storages_and_events(shorter)[1] == storages_and_events(recording)[1]
     met = [each.length for step in map(Step.from_json, data.schedule) for each in step.micro_batches]
-    assert max(met) == data.facts["lengths"][0]
+    assert max(met) == data.facts["batch_tokens"][0]
 
 
 class Quiet:
@@ -277,11 +276,13 @@ def test_a_job_that_packs_ends_with_its_receipt(
     (tmp_path / "job.yaml").write_text(json.dumps(wishes | {"per_device_train_batch_size": 2, "max_length": 60}))
     job = str(tmp_path / "job.yaml")
     found = plan_job(job, {"gpu": "cpu"}, Quiet())
+    assert isinstance(found, Plan)
     assert found.data is not None
     assert found.data.packed_rows is not None
     assert found.data.packed_rows < found.data.rows == 22
     assert (found.knobs.max_length, found.steps) == (60, -(-found.data.packed_rows // 2))
     told = train(job, {"gpu": "cpu"}, False, Quiet())
+    assert isinstance(told, Receipt)
     assert told.steps == found.steps
     assert told.peak.predicted_bytes == told.peak.measured_bytes == found.ledger.peak_bytes
     with pytest.raises(BadInput, match="tokens, more than max_length 43"):

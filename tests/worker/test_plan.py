@@ -45,10 +45,11 @@ def job(model_folder: Path, data: dict[str, str], tmp_path: Path) -> str:
 
 
 def test_a_plan_for_a_gpu_replays_its_own_rows(job: str) -> None:
-    """Of a run of twelve steps, saved after the fifth and the tenth: the reason is derived, and says how much was
-    replayed, as does the stage that it takes time for."""
+    """Of a job that leaves nothing to choose; a run of twelve steps, saved after the fifth and the tenth: the reason is
+    derived, and says how much was replayed, as does the stage that it takes time for."""
     heard = Heard()
-    plan = plan_job(job, {"gpu": "RTX4090"}, heard)
+    plan = plan_job(job, {"gpu": "RTX4090", "gradient-checkpointing": "all"}, heard)
+    assert isinstance(plan, Plan)
     assert plan.steps == 12
     assert plan.ledger.reserved is not None
     reason = plan.ledger.reserved.reasons[0]

@@ -11,7 +11,7 @@ import pytest
 from finefit.errors import BadInput
 from finefit.nouns.machine import Machine
 from finefit.units import GIB, MIB
-from finefit.world.gpus import machine_named
+from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 
 
 class Nvml:
@@ -108,3 +108,28 @@ def test_no_card_at_all_is_refused() -> None:
     """A count of none is no machine."""
     with pytest.raises(BadInput, match="is no GPU"):
         machine_named("0x4090")
+
+
+@pytest.mark.parametrize("gib", [8, 16])
+def test_cards_of_one_name_are_told_apart_by_their_memory(cards, gib: int) -> None:
+    """As the driver shows it."""
+    cards(("NVIDIA GeForce RTX 4060 Ti", gib * GIB - 4 * MIB, (8, 9)))
+    gpu = machine_named("auto").gpu
+    assert gpu is not None
+    assert gpu.name == f"GeForce RTX 4060 Ti {gib}GB"
+
+
+def test_a_run_is_where_its_plan_is_for(cards) -> None:
+    """On that card, or on the processor; a run that has begun may go on on another card, and on none without one."""
+    cards(RTX4090)
+    for name in ("auto", "cpu", "RTX4090"):
+        refuse_elsewhere(machine_named(name))
+    with pytest.raises(BadInput, match="no Tesla T4 is here\n    why: the GPU of this machine is GeForce RTX 4090"):
+        refuse_elsewhere(machine_named("T4"))
+    refuse_absent(machine_named("T4"))
+    cards()
+    for refuse in (refuse_elsewhere, refuse_absent):
+        refuse(machine_named("auto"))
+        refuse(machine_named("cpu"))
+        with pytest.raises(BadInput, match="no Tesla T4 is here\n    why: no NVIDIA driver answers"):
+            refuse(machine_named("T4"))

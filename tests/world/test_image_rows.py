@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finefit.errors import BadInput
+from finefit.nouns.formats.images import refs_of, wrong_with_images
 from finefit.world.image_files import Unreadable, size_of
-from finefit.world.image_rows import refs_of, wrong_with_images
 from finefit.world.rows import check_rows
 from pictures import picture, png, row, said, write
 

@@ -6,25 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .answering import chat, compare, generate, generate_file
     from .asked import REFERENCE_GPU, answer_of, images_of, method_of
     from .calibrating import calibrate
     from .estimating import estimate, estimate_answer, estimate_rows
+    from .exporting import export
     from .files import launch, plan_files, write_files
     from .guiding import guide, write_guide, writer_of
     from .planning import plan
     from .pricing import prices
-    from .running import generate, plan_job, read_receipt, train
+    from .running import plan_job, read_receipt, train
+    from .scanning import data
     from .tabling import COUNTS, METHODS, matrix
 
 HOMES = {
+    "answering": ("chat", "compare", "generate", "generate_file"),
     "asked": ("REFERENCE_GPU", "answer_of", "images_of", "method_of"),
     "calibrating": ("calibrate",),
     "estimating": ("estimate", "estimate_answer", "estimate_rows"),
+    "exporting": ("export",),
     "files": ("launch", "plan_files", "write_files"),
     "guiding": ("guide", "write_guide", "writer_of"),
     "planning": ("plan",),
     "pricing": ("prices",),
-    "running": ("generate", "plan_job", "read_receipt", "train"),
+    "running": ("plan_job", "read_receipt", "train"),
+    "scanning": ("data",),
     "tabling": ("COUNTS", "METHODS", "matrix"),
 }
 """The module of each name, since all of them together take a third of a second to import."""
@@ -35,10 +41,15 @@ __all__ = [
     "REFERENCE_GPU",
     "answer_of",
     "calibrate",
+    "chat",
+    "compare",
+    "data",
     "estimate",
     "estimate_answer",
     "estimate_rows",
+    "export",
     "generate",
+    "generate_file",
     "guide",
     "images_of",
     "launch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from finefit.catalog.measured import rates_on
 from finefit.estimate.generation import ledger_of_answer
@@ -12,6 +13,7 @@ from finefit.estimate.left_out import left_out
 from finefit.estimate.pace.pace import pace_of, work_of
 from finefit.estimate.rehearsed import ledger_from, spread, spread_alike
 from finefit.lower.images import cannot_show
+from finefit.lower.orders import REHEARSED_ACCUMULATION
 from finefit.nouns.engine import Engine
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.images import Images
@@ -22,10 +24,10 @@ from finefit.nouns.method import Method
 from finefit.nouns.pace import Pace
 from finefit.nouns.recording import Recording
 from finefit.nouns.task import DPO, ROWS, Generate, Training
-from finefit.rehearsal.find import at_half, find
+from finefit.rehearsal.find import at_half, find, known
 from finefit.rehearsal.generation import Writing
 from finefit.rehearsal.generation import find as find_answer
-from finefit.rehearsal.own_rows import checked_files, rehearse_rows
+from finefit.rehearsal.own_rows import Files, OwnRows, checked_files, rehearse_rows
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.rehearsal.timed import setup_of
 from finefit.search import packing
@@ -113,7 +115,6 @@ def estimate_rows(
 ) -> Estimate:
     """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
     `BadInput`."""
-    started = time.perf_counter()
     machine, notes = machine_or_reference(gpu)
     on_one(machine, knobs, "a file's rows are replayed on one GPU; `--max-length` in its place answers for several")
     model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
@@ -125,22 +126,45 @@ def estimate_rows(
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     say = progress or (lambda _: None)
     say("rehearsing the training step")
+    estimate, _ = on_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
+    return replace(estimate, notes=(*notes, *agreed, *changed, *estimate.notes))
+
+
+def on_rows(
+    job: Job, files: Files, recipe: Recipe, say: Callable[[str], None], *, has_tokenizer: bool = True
+) -> tuple[Estimate, OwnRows]:
+    """A recipe, rehearsed with the rows of a job's file. Raises `BadInput`."""
+    started, model, machine = time.perf_counter(), recipe.model, recipe.machine
     own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
-    ledger = ledger_from(own.recording, model, own.recorded(knobs), machine, rows=own.rows)
-    knobs = own.met(knobs, job)
-    return Estimate(
+    recorded = own.recorded(recipe.knobs)
+    shorter = _half_of_tape(replace(recipe, knobs=recorded), own)
+    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows)
+    knobs = own.met(recipe.knobs, job)
+    estimate = Estimate(
         model=model,
-        method=method,
+        method=recipe.method,
         knobs=knobs,
         machine=machine,
         ledger=ledger,
-        host=host_of(method, knobs, machine, None, ledger, {}),
+        host=host_of(recipe.method, knobs, machine, None, ledger, {}),
         data=own.data,
         source="rehearsal",
         stack=own.stack,
-        notes=(*notes, *agreed, *changed, *left_out(model, own.data.shown, knobs), *own.notes),
+        notes=(*left_out(model, own.data.shown, knobs), *own.notes),
         seconds=time.perf_counter() - started,
     )
+    return estimate, own
+
+
+def _half_of_tape(recipe: Recipe, own: OwnRows) -> Recording | None:
+    """Rows of half the length, from a tape that is at hand, where the run's own could not be replayed: what a plan
+    knows of the same recipe."""
+    if recipe.machine.is_cpu or own.rows is None or own.rows.is_known:
+        return None
+    micro_batches = min(recipe.knobs.gradient_accumulation_steps, REHEARSED_ACCUMULATION)
+    recorded = replace(recipe, knobs=replace(recipe.knobs, gradient_accumulation_steps=micro_batches))
+    found = known(recorded)
+    return None if found is None else at_half(recorded, found)
 
 
 def estimate_answer(

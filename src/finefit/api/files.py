@@ -24,12 +24,19 @@ from finefit.search.engine import engine_for
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
+from finefit.world.rows import is_plain
 
 
 def plan_files(job: Job, choice: Estimate) -> Files:
     """`choice`: of a plan of this job."""
     model = os.path.abspath(Path(job.model).expanduser()) if _is_here(job.model) else job.model
-    return files_of(replace(pinned(job, choice), model=model, gpu=_gpu(job, choice)), choice, _weights(choice.model))
+    told = replace(pinned(job, choice), model=model, gpu=_gpu(job, choice))
+    return files_of(told, choice, _weights(choice.model), reads_rows=_reads(job))
+
+
+def _reads(job: Job) -> bool:
+    """Whether the standalone script, which checks nothing, trains on the same rows."""
+    return job.on_bad_row == "stop" and all(is_plain(path) for path in (job.data, job.eval_data) if path)
 
 
 def write_files(folder: Path | str, files: Files) -> dict[str, Path]:

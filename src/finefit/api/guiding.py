@@ -26,8 +26,9 @@ from finefit.world.models import find_model
 
 from .asked import answer_of, images_of, method_of
 from .estimating import estimate, estimate_answer
-from .planning import USUAL_LENGTH, plan
+from .planning import plan
 from .pricing import prices
+from .searching import USUAL_LENGTH
 from .tabling import matrix
 
 USUAL_GPUS = ("T4", "RTX3060-12GB", "RTX4060Ti-16GB", "RTX4090", "RTX5090", "L40S", "A100-80GB", "H100-80GB")

@@ -1,49 +1,76 @@
-"""`train`, `read_receipt`, `generate`: what runs, and what it leaves behind."""
+"""`train`, `read_receipt`: what runs, and what it leaves behind."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from finefit.estimate.rehearsed import ledger_from
-from finefit.lower.orders import base_orders
-from finefit.nouns.knobs import Dtype, Knobs
+from finefit.nouns.job import Job
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
+from finefit.nouns.planned import NoFit
 from finefit.nouns.receipt import Receipt
 from finefit.nouns.steps import optimizer_steps
-from finefit.rehearsal.own_rows import checked_files, rehearse_rows
+from finefit.nouns.workload import Lengths
+from finefit.rehearsal.own_rows import checked_files
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
-from finefit.search.packed import beside_packed, to_run
+from finefit.search.packed import beside_packed
 from finefit.search.packing import refuse_mixed
-from finefit.world.gpus import machine_named
+from finefit.search.workload import workload
+from finefit.world import calibrations
+from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
 
 from .asked import method_of, on_one
+from .deciding import Wish, decide
+from .estimating import pace
+
+LEARNT_STEPS = 10
+"""Of a run, at least, for its time to say anything of the next one's."""
 
 
-def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer) -> Receipt:
-    """Plans, trains exactly that, and closes with a receipt. Raises `BadInput`, `RunFailed`, `Interrupted`."""
+def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer) -> Receipt | NoFit:
+    """Plans, trains exactly that, and closes with a receipt. What does not fit is not begun. Raises `BadInput`,
+    `RunFailed`, `Interrupted`."""
     if resume:
-        run = folder.to_resume(_run_of(Path(job_or_run)))
+        run = _run_of(Path(job_or_run))
         plan = folder.read_plan(run)
+        refuse_absent(plan.machine)
+        folder.to_resume(run)
     else:
-        plan = plan_job(job_or_run, overrides, observer)
-        run = folder.create(plan, Path(job_or_run).stem)
+        job, notes = read_job(job_or_run, overrides)
+        refuse_elsewhere(machine_named(job.gpu))
+        found = _plan_of(job, notes, observer)
+        if isinstance(found, NoFit):
+            return found
+        plan, run = found, folder.create(found, Path(job_or_run).stem)
     observer.planned(plan)
     observer.note(f"run folder: {run.path}")
     observer.stage("training")
     worker.train(run, observer.event)
-    return receipt.write(run)
+    written = receipt.write(run)
+    learn(plan, written)
+    return written
 
 
-def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) -> Plan:
+def learn(plan: Plan, written: Receipt) -> None:
+    """What a run took corrects what is predicted for the next ones on its GPU."""
+    gpu, pace, step = plan.machine.gpu, plan.pace, written.step
+    if gpu is not None and pace is not None and step is not None and step.steady_steps >= LEARNT_STEPS:
+        calibrations.learn(gpu.name, pace, pace.step_seconds * step.measured / step.predicted)
+
+
+def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) -> Plan | NoFit:
     """Everything that a job decides and takes, before anything runs. Raises `BadInput` with all problems."""
     job, notes = read_job(job_path, overrides)
+    return _plan_of(job, notes, observer)
+
+
+def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit:
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
     on_one(machine, choose(job, machine), "this version trains on one GPU; `finefit estimate` answers for several")
@@ -52,22 +79,29 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
     knobs, changed = suited(choose(job, machine), model)
     if knobs.packing:
         refuse_mixed(model)
-    observer.stage("rehearsing the training step" + ("" if machine.is_cpu else ", and two of shorter rows"))
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
-    own = rehearse_rows(job, files, recipe, observer.note)
-    knobs = own.met(knobs, job)
+    found = decide(Wish(job, files, recipe, observer))
+    if isinstance(found, NoFit):
+        return found
+    estimate, own = found.tried.estimate, found.tried.own
+    recorded = own.recorded(estimate.knobs)
+    takes = pace(own.recording, replace(recipe, knobs=recorded), recorded, None)
+    lengths = Lengths(own.lengths, own.data.longest_line, is_guessed=False)
     return Plan(
         job=job,
         model=model,
         method=method,
-        knobs=knobs,
+        knobs=estimate.knobs,
         machine=machine,
-        ledger=ledger_from(own.recording, model, own.recorded(knobs), machine, rows=own.rows),
+        ledger=estimate.ledger,
         data=own.data,
         steps=optimizer_steps(own.orders["trainer"], own.data.sequences),
         stack=own.stack,
-        notes=(*notes, *agreed, *changed, *own.notes),
+        notes=(*notes, *agreed, *changed, *found.notes, *own.notes),
         orders=own.orders,
+        pace=takes,
+        work=None if takes is None else workload(job, estimate.knobs, takes, machine.count, lengths, None),
+        chosen=found.chosen,
     )
 
 
@@ -81,26 +115,3 @@ def _run_of(path: Path) -> folder.RunFolder:
 
 def read_receipt(run: str) -> Receipt:
     return receipt.read(Path(run))
-
-
-def generate(target: str, prompts: Sequence[str], max_new_tokens: int, base: bool) -> list[str]:
-    """One answer a prompt, from a run's model with its adapter, or from a model folder; `base` leaves it out."""
-    if Path(target, "plan.json").exists():
-        run = folder.open_run(Path(target))
-        orders = json.loads(run.orders.read_text())
-        adapter = None if base else str(run.adapter)
-    else:
-        model = find_model(target, for_training=True)
-        machine = machine_named("auto")
-        dtype: Dtype = "float32" if machine.is_cpu else "bfloat16"
-        orders = base_orders(model, to_run(model), Knobs(max_length=0, dtype=dtype), machine, False)
-        adapter = None
-    asked = {
-        "conversations": [[{"role": "user", "content": prompt}] for prompt in prompts],
-        "max_new_tokens": max_new_tokens,
-        "adapter": adapter,
-        "temperature": 0,
-        "seed": 0,
-    }
-    texts: list[str] = worker.ask("generate", orders | asked)["texts"]
-    return texts

@@ -29,7 +29,7 @@ from finefit.world.models import find_model
 from finefit.world.prices import prices
 
 from .asked import images_of, method_of
-from .planning import USUAL_LENGTH
+from .searching import USUAL_LENGTH
 
 COUNTS = (1, 2, 4, 8)
 METHODS: tuple[MethodName, ...] = ("full", "lora", "qlora4")

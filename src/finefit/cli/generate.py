@@ -2,30 +2,82 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from finefit.errors import BadInput, Problem
+from finefit.nouns.sampling import Sampling
+
+from .sampling import Base, MaxNewTokens, Penalty, Seed, TopK, TopP, drawn
 
 
 def command(
     target: Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run folder, or a model.", show_default=False)],
     *,
     prompt: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="TEXT", help="What the user says; several are answered each.", show_default=False),
-    ],
-    max_new_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Tokens of an answer at most.")] = 128,
-    base: Annotated[bool, typer.Option("--base", help="Without the adapter of the run.")] = False,
+    ] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE.jsonl", help="Rows with `prompt` or `messages`.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.jsonl", help="They, with `answer`.", show_default=False),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option("--per-device-eval-batch-size", metavar="N", min=1, help="Rows of FILE answered at once.")
+    ] = 8,
+    max_new_tokens: MaxNewTokens = 128,
+    temperature: Annotated[
+        float, typer.Option(metavar="T", min=0, help="0: always the likeliest token; more draws.")
+    ] = 0.0,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    repetition_penalty: Penalty = None,
+    seed: Seed = 0,
+    base: Base = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Without the adapter and with it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Answers of a model, with the adapter of a run."""
+    """Answers of a model, with the adapter of a run: to a prompt, or to every row of a file."""
     from finefit import api
-    from finefit.show import json, live, terminal
+    from finefit.show import answers, json, live
 
+    _refuse(prompt, input_file, output, base and compare)
+    sampling = drawn(Sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed))
     with live.working() as say:
+        if input_file is not None and output is not None:
+            done = api.generate_file(
+                target, input_file, output, sampling, base=base, compared=compare, batch=batch, say=say
+            )
+            json.write(answers.of_file(done)) if as_json else answers.show_file(done)
+            return
         say("generating")
-        answers = api.generate(target, prompt, max_new_tokens, base)
+        asked = prompt or []
+        if compare:
+            before, after = api.compare(target, asked, sampling)
+        else:
+            before, after = None, api.generate(target, asked, sampling, base)
     if as_json:
-        json.write(json.of_answers(target, base, prompt, answers))
+        json.write(answers.to_json(target, base, asked, after, before))
     else:
-        terminal.show_answers(prompt, answers)
+        answers.show(asked, after, before)
+
+
+def _refuse(prompt: list[str] | None, given: Path | None, output: Path | None, is_both: bool) -> None:
+    problems = []
+    if not prompt and given is None:
+        problems.append(Problem("nothing is asked", hint="--prompt TEXT, or --input FILE.jsonl --output FILE.jsonl"))
+    if prompt and given is not None:
+        problems.append(Problem("means nothing with --input", where="--prompt"))
+    if (given is None) != (output is None):
+        missing = "--input" if given is None else "--output"
+        problems.append(Problem(f"needs {missing}", where="--output" if given is None else "--input"))
+    if is_both:
+        problems.append(Problem("means nothing with --compare, which shows both", where="--base"))
+    if problems:
+        raise BadInput(*problems)

@@ -15,18 +15,22 @@ import typer
 from finefit import __version__
 from finefit.errors import BadInput, FinefitError, nearest
 
-from . import calibrate, estimate, generate, guide, launch, matrix, plan, prices, receipt, train
+from . import calibrate, chat, data, estimate, export, generate, guide, launch, matrix, plan, prices, receipt, train
 from .words import SETTINGS, with_values
 
+UNDERSCORES = {"token_normalize_func": SETTINGS["token_normalize_func"]}
 COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "estimate": (estimate.command, SETTINGS),
     "plan": (plan.command, SETTINGS),
     "launch": (launch.command, {}),
     "guide": (guide.command, SETTINGS),
     "matrix": (matrix.command, SETTINGS),
+    "data": (data.command, {}),
     "train": (train.command, SETTINGS),
     "receipt": (receipt.command, {}),
-    "generate": (generate.command, {"token_normalize_func": SETTINGS["token_normalize_func"]}),
+    "generate": (generate.command, UNDERSCORES),
+    "chat": (chat.command, UNDERSCORES),
+    "export": (export.command, UNDERSCORES),
     "prices": (prices.command, {}),
     "calibrate": (calibrate.command, {}),
 }

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from finefit.nouns.job import Job
 
 OTHERS = (
-    "task", "method", "data", "reference", "reference_bits", "max_new_tokens", "num_beams", "cache_implementation",
-    "base", "packing",
+    "task", "method", "data", "on_bad_row", "reference", "reference_bits", "max_new_tokens", "num_beams",
+    "cache_implementation", "base", "packing",
 )  # fmt: skip
 """Options of recipes that are no training step of rows, that change nothing where all are as long, or that the matrix
 has in other words."""

@@ -39,6 +39,12 @@ RECIPE: dict[str, tuple[Any, Any]] = {
         Annotated[Text, option("FILE", "Rows to train on: they decide how long sequences are, and what they show.")],
         None,
     ),
+    "on_bad_row": (
+        Annotated[
+            Text, option("stop|skip", "Rows of --data that cannot be trained on: stop, or leave them out. [stop]")
+        ],
+        None,
+    ),
     "max_length": (
         Annotated[
             Text,

@@ -8,7 +8,7 @@ import typer
 
 from finefit.errors import BadInput, Problem
 
-from .options import about
+from .options import DOES_NOT_FIT, about
 from .words import split
 
 
@@ -18,12 +18,17 @@ def command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last complete checkpoint of RUN.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The receipt as one JSON object on stdout.")] = False,
 ) -> None:
-    """Plan a job, train exactly that, end with a receipt.
+    """Plan a job as `finefit plan` does, train exactly that, end with a receipt.
+
+    What the job leaves open is the fastest that fits this machine's GPU, checked with the job's own rows. What does not
+    fit is not begun: exit code 3, and what would make it fit.
 
     Options named like the keys of a job win over its file: `--max-steps 20`, `--model FOLDER`.
     """
     from finefit import api
-    from finefit.show import json, live, terminal
+    from finefit.nouns.planned import NoFit
+    from finefit.nouns.receipt import Receipt
+    from finefit.show import json, live, planned, terminal
 
     given = split(words, "RUN" if resume else "JOB.yaml")
     if resume and given.options:
@@ -31,10 +36,17 @@ def command(
         raise BadInput(*(Problem("means nothing with --resume", f"--{name}", why) for name in given.options))
     observer = live.observer()
     try:
-        receipt = api.train(given.about, given.options, resume, observer)
+        found = api.train(given.about, given.options, resume, observer)
     finally:
         observer.close()
-    if as_json:
-        json.write(json.of_receipt(receipt))
-    else:
-        terminal.show_receipt(receipt)
+    match found:
+        case NoFit():
+            if as_json:
+                json.write(planned.of_planned(found.planned))
+            else:
+                planned.show(found.planned)
+            raise typer.Exit(DOES_NOT_FIT)
+        case Receipt() if as_json:
+            json.write(json.of_receipt(found))
+        case Receipt():
+            terminal.show_receipt(found)

@@ -5,7 +5,7 @@
                        save_pretrained: max_shard_size is 50 GB, and a shard is written whole
     accelerate 1.15    utils/fsdp_utils.py: fsdp2_load_full_state_dict: only the first process reads
     torch 2.13         ATen/core/CachingHostAllocator.h: pinned blocks are powers of two
-    peft 0.21          merge_and_unload: into the base's own weights, layer by layer
+    finefit            worker/export: merged file by file; the comparison at the end loads the whole model
 
 Knows: bytes that follow from the parameters. Does not know: the checkpoint's dtype on the hub (taken as the half), data
 that workers copy, what a driver maps.

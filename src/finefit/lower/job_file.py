@@ -24,7 +24,7 @@ from .orders import LEARNING_RATE
 NO_ROWS = "# data: rows.jsonl    # fill in: the rows to train on, JSONL with a `messages` list in each"
 Section = tuple[str, tuple[str, ...]]
 SECTIONS: tuple[Section, ...] = (
-    ("", ("model", "data", "eval_data", "task", "method", "gpu")),
+    ("", ("model", "data", "eval_data", "on_bad_row", "task", "method", "gpu")),
     (
         "the mathematics",
         (
@@ -51,13 +51,15 @@ SWITCHES = ("use_liger_kernel", "packing", "fsdp", "freeze_vision_tower", "trust
 
 
 def pinned(job: Job, choice: Estimate) -> Job:
-    """The job, with the choice for an answer to all that it left open."""
+    """The job, with the choice for an answer to all that it left open. How long rows are, their file says: a plan may
+    have guessed it."""
     knobs = choice.knobs
     told = replace(
         job,
         method=_name(choice.method),
         learning_rate=LEARNING_RATE[type(choice.method)] if job.learning_rate is None else job.learning_rate,
         gradient_checkpointing=_checkpointing(knobs.gradient_checkpointing),
+        max_length=job.max_length if job.data else knobs.max_length,
         **{key: getattr(knobs, key) for key in _alike()},
         **_of_method(choice.method),
     )
@@ -69,7 +71,8 @@ def pinned(job: Job, choice: Estimate) -> Job:
 def _alike() -> Iterator[str]:
     """Answers that a job and its knobs call by one name."""
     of_job = Job.__dataclass_fields__
-    return (key for key in Knobs.__dataclass_fields__ if key in of_job and key != "gradient_checkpointing")
+    apart = ("gradient_checkpointing", "max_length")
+    return (key for key in Knobs.__dataclass_fields__ if key in of_job and key not in apart)
 
 
 def _name(method: Method) -> MethodName:
@@ -125,6 +128,8 @@ def _is_said(job: Job, key: str) -> bool:
     match key:
         case "data":
             return bool(job.data)
+        case "on_bad_row":
+            return bool(job.data) and value != "stop"
         case "images":
             return job.image_size is not None
         case "assistant_only_loss":

@@ -26,17 +26,22 @@ from .script import script
 
 JOB, LAUNCH = "job.yaml", "launch.txt"
 SEES = "train.py is left out: how a standalone script trains a model that sees is not written yet"
+OTHER_ROWS = (
+    "train.py reads JSONL with `messages` in every row, which this file is not said to be: fill in DATA in train.py"
+)
 NO_ROWS = "no rows are named yet: fill in `data` in job.yaml, and DATA in train.py"
 
 
-def files_of(job: Job, choice: Estimate, weights: str) -> Files:
-    """`job`: as `pinned` made it; `weights`: where a script finds them, a folder or a hub id."""
+def files_of(job: Job, choice: Estimate, weights: str, *, reads_rows: bool = True) -> Files:
+    """`job`: as `pinned` made it; `weights`: where a script finds them, a folder or a hub id; `reads_rows`: whether a
+    script can read the job's files."""
     sees = "vision_config" in choice.model.config
     launch = "" if sees else launch_line(choice.engine)
     texts = {JOB: job_yaml(job, choice), **_engine_files(job, choice)}
     if not sees:
-        texts |= {SCRIPT: _script(job, choice, weights, launch), LAUNCH: launch + "\n"}
-    notes = ((SEES,) if sees else ()) + (() if job.data else (NO_ROWS,))
+        told = job if reads_rows else replace(job, data="", eval_data=None)
+        texts |= {SCRIPT: _script(told, choice, weights, launch), LAUNCH: launch + "\n"}
+    notes = ((SEES,) if sees else ()) + (() if job.data else (NO_ROWS,)) + (() if reads_rows else (OTHER_ROWS,))
     return Files(texts, launch, notes)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .data import DataFacts
 from .engine import Engine
 from .host import Host
 from .images import Images
@@ -15,7 +16,6 @@ from .machine import Gpu, Machine
 from .method import Method
 from .model import Model
 from .pace import Pace
-from .plan import DataFacts
 from .task import SFT, Task
 
 Verdict = Literal["fits", "tight", "no"]

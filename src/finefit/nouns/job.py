@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .bad_rows import OnBadRow
 from .engine import Offload, ZeroStage
 from .knobs import Attention, Checkpointing, Dtype, Loss, MixedPrecision
 from .task import Cache, Reference
@@ -22,9 +23,11 @@ class Job:
     model: str
     # hub id, local folder, config.json, or a bundled name
     data: str
-    # JSONL with a `messages` list in each row
+    # JSONL, JSON, CSV or Parquet, in one of the formats of `nouns/formats`
     eval_data: str | None = None
     # held-out rows, in the same format
+    on_bad_row: OnBadRow = "stop"
+    # skip: rows that cannot be trained on are left out, named and counted
     task: Literal["sft", "dpo", "generate"] = "sft"
     method: MethodName = "lora"
     gpu: str = "auto"

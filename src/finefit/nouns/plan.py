@@ -6,37 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .images import Showing
+from .data import DataFacts
 from .job import Job
 from .knobs import Knobs
 from .ledger import Ledger
 from .machine import Machine
 from .method import Method
 from .model import Model
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the tokenizer made of the rows."""
-
-    rows: int
-    eval_rows: int
-    shortest_tokens: int
-    median_tokens: int
-    longest_tokens: int
-    total_tokens: int
-    trained_tokens: int
-    longest_line: int
-    # of the data file: where rows show nothing, the row that sets the peak
-    shown: Showing | None = None
-    # None: rows are text
-    packed_rows: int | None = None
-    # sequences that the rows share; None: each is its own
-
-    @property
-    def sequences(self) -> int:
-        """That an epoch has."""
-        return self.rows if self.packed_rows is None else self.packed_rows
+from .pace import Pace
+from .planned import Chosen
+from .workload import Workload
 
 
 @dataclass(frozen=True)
@@ -55,3 +34,10 @@ class Plan:
     notes: tuple[str, ...]
     orders: Mapping[str, Any]
     # what the worker is told, in the words of transformers, TRL and PEFT
+    pace: Pace | None = None
+    # of steps whose rows are as long as the longest; None on a processor, on a card of unknown rates, and in plans from
+    # before it was predicted
+    work: Workload | None = None
+    # the whole run at this pace, with each row's own length
+    chosen: Chosen | None = None
+    # None: the job, or what is usual, left nothing to choose

@@ -28,7 +28,8 @@ class Candidate:
     # allocated
     pace: Pace
     waste: float = 1.0
-    # how much longer the job's own rows take than as many tokens do in full micro-batches: they are padded, and short
+    # how much longer the job's own rows take than rows that are all as long as the longest: they are padded and short,
+    # or packed
 
     @property
     def least_bytes(self) -> int:
@@ -77,6 +78,18 @@ class PassedOver:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Why a run has the knobs that it has: a search found them."""
+
+    weighed: int
+    # recipes
+    checked: int
+    # of them, with the allocator
+    alternatives: tuple[Weighed, ...]
+    # that fit too, the fastest first
+
+
+@dataclass(frozen=True)
 class Planned:
     machine: Machine
     choice: Estimate | None
@@ -98,3 +111,11 @@ class Planned:
     # in both directions, about the choice, or about what lacks least
     packing: Packing | None = None
     # of the job's own rows: what it does for them, or would do
+
+
+@dataclass(frozen=True)
+class NoFit:
+    """A job whose run would not be on its GPU: an answer, not an error."""
+
+    planned: Planned
+    # without a choice

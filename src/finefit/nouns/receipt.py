@@ -33,6 +33,22 @@ class RangeGap:
 
 
 @dataclass(frozen=True)
+class TimeGap:
+    """Seconds of an optimizer step, over the whole run: what was predicted, and what was measured."""
+
+    low: float
+    predicted: float
+    high: float
+    measured: float
+    steady_steps: int = 0
+    # that were measured, without the first ones, which load kernels; none: the run had no others
+
+    @property
+    def is_inside(self) -> bool:
+        return self.low <= self.measured <= self.high
+
+
+@dataclass(frozen=True)
 class Receipt:
     run: str
     model: str
@@ -63,3 +79,9 @@ class Receipt:
     # what the allocator took from the driver; None on a processor, and in receipts from before it was predicted
     device: RangeGap | None = None
     # what NVML showed for the process
+    rows: int | None = None
+    # trained on; None in receipts from before rows could be left out
+    rows_left_out: int = 0
+    # bad ones, of those to train on and those to measure by
+    step: TimeGap | None = None
+    # None on a processor, on a card of unknown rates, and in receipts from before it was predicted

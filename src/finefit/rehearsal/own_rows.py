@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finefit.errors import BadInput, Problem
 from finefit.estimate.lengths import Rows
 from finefit.lower.orders import job_orders, rehearsal_orders
+from finefit.lower.rows import with_rows
+from finefit.nouns.data import DataFacts
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
-from finefit.nouns.plan import DataFacts
 from finefit.nouns.recording import Recording
 from finefit.world.lengths import APPROXIMATION, approximate_lengths
-from finefit.world.rows import TEXT_ALONE, check_rows
+from finefit.world.rows import TEXT_ALONE, check_rows, said_of
 from finefit.world.rows import Rows as Lines
 
 from .find import fullest_of, rehearse, rows_of
@@ -33,6 +35,8 @@ class OwnRows:
     data: DataFacts
     length: int
     # to which the rows of the recorded micro-batch are padded; where they are packed, all its tokens
+    lengths: tuple[int, ...]
+    # of all rows of text; nothing where rows show images
     orders: Mapping[str, Any]
     # what the run is told
     stack: Mapping[str, str]
@@ -56,10 +60,37 @@ class Files:
     train: Lines
     held_out: Lines | None
 
+    @property
+    def left_out(self) -> dict[str, list[int]]:
+        """The numbers of bad rows."""
+        both = {"train": self.train, "eval": self.held_out}
+        return {which: [row.number for row in rows.left_out] if rows else [] for which, rows in both.items()}
+
+    def counts(self) -> dict[str, Any]:
+        held_out, left_out = self.held_out, self.left_out
+        return {
+            "eval_rows": held_out.rows if held_out else 0,
+            "format": self.train.format.name,
+            "left_out": len(left_out["train"]),
+            "eval_left_out": len(left_out["eval"]),
+        }
+
 
 def checked_files(job: Job, blind: str = TEXT_ALONE) -> Files:
     """`blind`: why no row may show images. Raises `BadInput` with the lines that are no rows."""
-    return Files(check_rows(job.data, blind), check_rows(job.eval_data, blind) if job.eval_data else None)
+    train = check_rows(job.data, blind, job.on_bad_row)
+    files = Files(train, check_rows(job.eval_data, blind, job.on_bad_row) if job.eval_data else None)
+    if files.held_out is not None and files.held_out.format is not files.train.format:
+        what = f"its rows are {files.held_out.format.name}, and those of {job.data} are {files.train.format.name}"
+        raise BadInput(Problem(what, where=str(job.eval_data), hint="held-out rows in the format of those trained on"))
+    return files
+
+
+def read_as(job: Job, files: Files) -> tuple[str, ...]:
+    """What a plan says of the files of a job."""
+    held_out = files.held_out
+    said = () if held_out is None else said_of(held_out, str(job.eval_data), job.assistant_only_loss)
+    return (*said_of(files.train, job.data, job.assistant_only_loss), *said)
 
 
 def rehearse_rows(
@@ -67,26 +98,29 @@ def rehearse_rows(
 ) -> OwnRows:
     """Raises `BadInput` where rows are longer than the job allows."""
     orders = job_orders(job, recipe.model, recipe.method, recipe.knobs, recipe.machine)
+    orders = with_rows(orders, files.train.format, files.left_out)
     asked = rehearsal_orders(orders, recipe.model, recipe.knobs, recipe.machine, recipe.loop)
     asked["rehearsal"]["shorter"] = not recipe.machine.is_cpu
     if not has_tokenizer:
-        asked["data"] = orders["data"] | {"lengths": approximate_lengths(job.data, job.assistant_only_loss)}
-    held_out = files.held_out.rows if files.held_out else 0
-    approximated = () if has_tokenizer else (APPROXIMATION,)
+        lengths = approximate_lengths(job.data, job.assistant_only_loss, orders["data"]["left_out"]["train"])
+        asked["data"] = orders["data"] | {"lengths": lengths}
+    counts = files.counts()
+    approximated = (*read_as(job, files), *(() if has_tokenizer else (APPROXIMATION,)))
     if files.train.shown:
         seen = rehearse_images(files.train, job.data, recipe, asked, say)
-        data = DataFacts(eval_rows=held_out, shown=seen.showing, **seen.facts)
+        data = DataFacts(shown=seen.showing, **counts, **seen.facts)
         notes = (*seen.notes, *approximated)
-        return OwnRows(seen.recording, None, data, seen.length, orders, seen.stack, notes)
+        return OwnRows(seen.recording, None, data, seen.length, (), orders, seen.stack, notes)
     recording, answer, notes = rehearse(asked, recipe.layers, say)
     facts = answer["data"] | {"longest_line": files.train.lines[answer["data"]["longest_line"] - 1]}
-    lengths = facts.pop("lengths")
+    tokens = facts.pop("batch_tokens")
     fullest, place = fullest_of(recording, answer, recipe)
     return OwnRows(
         recording=fullest,
         rows=None if answer["others"] else rows_of(recipe, recording, answer),  # of one history alone
-        data=DataFacts(eval_rows=held_out, **facts),
-        length=lengths[place],
+        data=DataFacts(**counts, **facts),
+        length=tokens[place],
+        lengths=tuple(answer["lengths"]),
         orders=orders,
         stack=answer["stack"],
         notes=(*notes, *approximated),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 Event = Mapping[str, Any]
+WARMING_STEPS = 2
+"""Of each process."""
 
 
 class Tail:
@@ -42,6 +45,17 @@ def kept_steps(events: Iterable[Event]) -> list[Event]:
         elif event["event"] == "step":
             steps[event["step"]] = event
     return [steps[step] for step in sorted(steps)]
+
+
+def steady_laps(events: Sequence[Event]) -> list[tuple[int, float]]:
+    """Steps and seconds between two reports of the steps that count, without the first ones of each process, which load
+    kernels and warm up."""
+    starts = [event["resumed_from"] for event in events if event["event"] == "started"]
+    return [
+        (after["step"] - before["step"], after["seconds"])
+        for before, after in pairwise(kept_steps(events))
+        if all(after["step"] <= start or before["step"] >= start + WARMING_STEPS for start in starts)
+    ]
 
 
 def _parsed(lines: bytes) -> list[Event]:

@@ -177,7 +177,7 @@ def _orders(plan: Plan) -> dict[str, Any]:
     orders = dict(plan.orders)
     data, model = orders["data"], orders["model"]
     return orders | {
-        "data": {name: _whole(path) for name, path in data.items()},
+        "data": {**data, "train": _whole(data["train"]), "eval": _whole(data["eval"])},
         "model": model | {"folder": _whole(model["folder"])},
         "resume": False,
     }

@@ -17,11 +17,12 @@ from finefit.nouns.digest import sha256_of
 from finefit.nouns.method import name_of
 from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range
-from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt
+from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt, TimeGap
 from finefit.nouns.recording import Recording
+from finefit.nouns.workload import Workload
 from finefit.tape.peaks import phase_peaks
 
-from .events import Event, kept_steps, read_events
+from .events import Event, kept_steps, read_events, steady_laps
 from .folder import RunFolder, open_run, read_plan
 
 
@@ -80,6 +81,9 @@ def receipt_of(
         notes=(*plan.notes, *_notes(events, plan.stack, stack)),
         reserved=_range_gap(plan.ledger.reserved, events, "reserved_bytes"),
         device=_range_gap(plan.ledger.device, events, "device_bytes"),
+        rows=None if plan.data is None else plan.data.rows,
+        rows_left_out=0 if plan.data is None else plan.data.left_out + plan.data.eval_left_out,
+        step=_step(plan.work, done, steady_laps(events)),
     )
 
 
@@ -120,6 +124,16 @@ def _range_gap(predicted: Range | None, events: Sequence[Event], what: str) -> R
         return None
     measured = max((event.get(what) or 0 for event in _allocator(events)), default=0) or None
     return RangeGap(predicted.low, predicted.typical, predicted.high, measured)
+
+
+def _step(work: Workload | None, done: Event, laps: Sequence[tuple[int, float]]) -> TimeGap | None:
+    """Of the mean step: rows, and so steps, are of many lengths. Where a run has no steps but its first, of these."""
+    steps = sum(count for count, _ in laps)
+    measured, steady = (sum(seconds for _, seconds in laps), steps) if steps else (done["seconds"], 0)
+    if work is None or not done["steps"] or not measured:
+        return None
+    low, predicted, high = (seconds / work.steps for seconds in (work.low, work.seconds, work.high))
+    return TimeGap(low, predicted, high, measured / (steps or done["steps"]), steady)
 
 
 def _allocator(events: Sequence[Event]) -> list[Event]:

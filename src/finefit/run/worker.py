@@ -46,7 +46,7 @@ def train(run: RunFolder, on_event: Callable[[Event], None]) -> None:
         with _signals_interrupt():
             last, interrupted = _follow(process, tail, on_event)
     finally:
-        _kill(process)
+        kill(process)
     _judge(process.returncode, last, interrupted, run)
 
 
@@ -61,12 +61,13 @@ def ask(verb: str, orders: Mapping[str, Any], on_event: Callable[[Event], None] 
         environment = orders.get("environment", {})
         process = _start(verb, str(scratch / "orders.json"), str(out), log=opened, environment=environment)
     try:
-        process.wait() if on_event is None else _hear(process, Tail(events), on_event)
+        with _signals_interrupt():
+            process.wait() if on_event is None else _hear(process, Tail(events), on_event)
     except KeyboardInterrupt:
         shutil.rmtree(scratch)
         raise Interrupted("stopped") from None
     finally:
-        _kill(process)
+        kill(process)
     answer: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
     if process.returncode == 0 or "problems" in answer:
         shutil.rmtree(scratch)
@@ -88,14 +89,19 @@ def _hear(process: subprocess.Popen[bytes], tail: Tail, on_event: Callable[[Even
         time.sleep(POLL_SECONDS)
 
 
-def _start(*arguments: str, log: Any, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start_answering(orders: str, log: Any, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A worker that is spoken with through its pipes."""
+    return _start("chat", orders, log=log, environment=environment, speaks=True)
+
+
+def _start(*arguments: str, log: Any, environment: Mapping[str, str], speaks: bool = False) -> subprocess.Popen[bytes]:
     """In a session of its own, so that an interrupt at the terminal reaches only this process. `environment` is what
     the orders say beside the user's own variables.
     """
     return subprocess.Popen(
         [*COMMAND, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
+        stdin=subprocess.PIPE if speaks else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if speaks else log,
         stderr=log,
         start_new_session=True,
         env=os.environ | environment,
@@ -117,7 +123,7 @@ def _follow(process: subprocess.Popen[bytes], tail: Tail, on_event: Callable[[Ev
             time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             if interrupted:
-                _kill(process)
+                kill(process)
                 return last, interrupted
             interrupted = True
             process.terminate()
@@ -131,6 +137,11 @@ def _judge(returncode: int, last: Event, interrupted: bool, run: RunFolder) -> N
         raise Interrupted(f"stopped; go on with: finefit train {run.path} --resume")
     reason = last.get("reason") if last["event"] == "failed" else None
     raise RunFailed(reason or _death(returncode, ""), str(run.log))
+
+
+def death(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Why a process ended that told nothing itself."""
+    return _death(process.returncode, _last_words(log))
 
 
 def _death(returncode: int, words: str) -> str:
@@ -147,7 +158,7 @@ def _last_words(log: Path) -> str:
     return next((line for line in reversed(lines) if line), "")
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
     """The process with all that it started; nothing where it has ended."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

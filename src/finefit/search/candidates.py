@@ -59,7 +59,8 @@ class Asked:
             return 1.0
         tokens = self.lengths.tokens
         taken = epoch_seconds(knobs, pace, self.machine.count, tokens, self.job.seed)
-        return taken * pace.tokens_per_second / sum(tokens)
+        full = self.job.global_batch_size * self.lengths.longest
+        return taken / sum(tokens) * full / pace.step_seconds
 
     def knobs(self, micro_batch: int, checkpointing: Checkpointing) -> tuple[Knobs, Engine | None]:
         """What nothing pins is as `choose` has it."""

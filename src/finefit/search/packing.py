@@ -15,6 +15,7 @@ from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.model import Model
+from finefit.nouns.workload import Lengths
 
 TOGETHER = 1000
 """Rows that are packed at a time, in the order of their file: the default batch of datasets' `map` (5.2), which TRL
@@ -57,13 +58,16 @@ def refuse_mixed(model: Model) -> None:
         raise BadInput(Problem(what, where="packing", why=why, hint="leave it out"))
 
 
-def ways(job: Job, model: Model, *, are_known: bool) -> list[Job]:
-    """Of a job that leaves packing to the plan, one with it and one without: one without alone, where there is nothing
-    to gain (`are_known`: the lengths of its rows), or rows would see each other."""
-    if job.packing != "auto":
-        return [job]
-    apart = replace(job, packing=False)
-    return [apart, replace(job, packing=True)] if are_known and not mixes(model) else [apart]
+def ways(job: Job, model: Model, lengths: Lengths | None) -> list[Job]:
+    """Of a job that leaves packing to the plan, one with it and one without: one without alone, where nothing is known
+    of its rows, or they would see each other. Rows that are not packed are as long as the longest."""
+    if lengths is None or not job.max_length:
+        return [replace(job, packing=job.packing is True)]
+    apart = replace(job, packing=False, max_length=min(job.max_length, lengths.longest))
+    together = replace(job, packing=True)
+    if job.packing == "auto":
+        return [apart] if mixes(model) else [apart, together]
+    return [together if job.packing else apart]
 
 
 def supposed_of(knobs: Knobs) -> tuple[str, ...]:

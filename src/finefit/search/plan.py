@@ -32,6 +32,8 @@ class Answer:
     alternatives: tuple[Weighed, ...] = ()
     passed_over: list[PassedOver] = field(default_factory=list)
     nearest: Candidate | None = None
+    among: tuple[Candidate, ...] = ()
+    # what was weighed together with the best
     weighed: int = 0
 
 
@@ -43,6 +45,7 @@ def search_plan(groups: Iterable[Group], candidates: Candidates, search: Search)
         answer.weighed += len(found)
         answer.best = choose_of(found, search)
         if answer.best is not None:
+            answer.among = tuple(found)
             answer.alternatives = tuple(_behind(found, answer.best, search))
             answer.passed_over += _others(found, answer.best, search)
             break
@@ -104,6 +107,10 @@ def _checkpointed(candidate: Candidate) -> str:
             return "no layer checkpointed"
         case count:
             return f"{count} layers checkpointed"
+
+
+def recipe_words(candidate: Candidate) -> str:
+    return f"{words(candidate.family)}, {_checkpointed(candidate)}"
 
 
 def words(family: Family) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any, assert_never
 
@@ -137,7 +137,7 @@ def of_receipt(receipt: Receipt) -> dict[str, Any]:
     data: dict[str, Any] = dict(vars(receipt))
     data["phases"] = [_of_gap(gap) for gap in receipt.phases]
     data["peak"] = _of_gap(receipt.peak)
-    for what in ("reserved", "device"):
+    for what in ("reserved", "device", "step"):
         gap = data[what]
         data[what] = None if gap is None else {**vars(gap), "is_inside": gap.is_inside}
     return data
@@ -145,8 +145,3 @@ def of_receipt(receipt: Receipt) -> dict[str, Any]:
 
 def _of_gap(gap: PhaseGap) -> dict[str, Any]:
     return {**vars(gap), "gap_percent": gap_percent(gap)}
-
-
-def of_answers(target: str, base: bool, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, Any]:
-    pairs = [{"prompt": prompt, "answer": answer} for prompt, answer in zip(prompts, answers, strict=True)]
-    return {"target": target, "base": base, "answers": pairs}

@@ -14,6 +14,7 @@ from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
 from finefit.units import human_bytes, human_seconds
 
+from .planned import show_run
 from .terminal import console_on, show_plan
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Lines:
     def planned(self, plan: Plan) -> None:
         self.plan = plan
         show_plan(plan, self.console)
+        show_run(plan, self.console)
 
     def event(self, event: Mapping[str, Any]) -> None:
         text = step_words(event, self.plan) if event["event"] == "step" else event_words(event)

@@ -13,6 +13,7 @@ from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
 from finefit.nouns.method import name_of
+from finefit.nouns.plan import Plan
 from finefit.nouns.planned import Candidate, Planned, Weighed
 from finefit.nouns.workload import Packing, Workload
 from finefit.search.advice import best
@@ -22,6 +23,7 @@ from . import json, pace, terminal
 from .words import checkpointing_words
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 
@@ -100,7 +102,7 @@ def show(planned: Planned) -> None:
         console.print(_alternatives(planned.choice, planned.alternatives))
     console.print(_passed_over(planned))
     if planned.workload is not None:
-        console.print(_run(planned.workload))
+        console.print(f"{_run(planned.workload)}; {_cost(planned.workload)}")
     if planned.packing is not None:
         console.print(packing_words(planned.packing))
     for direction, title in TITLES.items():
@@ -110,7 +112,19 @@ def show(planned: Planned) -> None:
         console.print(f"note: {note}", style="dim")
 
 
-def _alternatives(choice: Estimate, alternatives: tuple[Weighed, ...]) -> Table:
+def show_run(plan: Plan, console: Console) -> None:
+    """Of a run that is about to begin: how long it takes, and why it has its knobs."""
+    if plan.pace is not None:
+        console.print(f"predicted, with rows as long as the longest: {pace.heading(plan.pace)}")
+    if plan.work is not None:
+        console.print(_run(plan.work))
+    if plan.chosen is not None:
+        found = f"{plan.chosen.weighed:,} recipes weighed, {plan.chosen.checked} with the allocator"
+        console.print(f"the fastest that fits {plan.machine.name}; {found}")
+        console.print(_alternatives(plan, plan.chosen.alternatives))
+
+
+def _alternatives(choice: Estimate | Plan, alternatives: tuple[Weighed, ...]) -> Table:
     from rich.table import Table
 
     table = Table(title="the choice, and those behind it", title_justify="left")
@@ -119,11 +133,19 @@ def _alternatives(choice: Estimate, alternatives: tuple[Weighed, ...]) -> Table:
     for title in ("tokens/s", "device, at most"):
         table.add_column(title, justify="right", no_wrap=True)
     if choice.pace is not None and choice.ledger.device is not None:
-        chosen = Candidate(choice.method, choice.knobs, choice.engine, choice.ledger.peak_bytes, choice.pace)
+        engine = choice.engine if isinstance(choice, Estimate) else None
+        chosen = Candidate(choice.method, choice.knobs, engine, choice.ledger.peak_bytes, choice.pace)
         table.add_row(*_cells(chosen, choice.ledger.device.high, ""), style="bold")
     for one in alternatives:
         table.add_row(*_cells(one.candidate, one.high_bytes, "" if one.is_checked else "about "))
     return table
+
+
+def _cost(work: Workload) -> str:
+    if work.offer is None or work.usd is None:
+        return "no price is known"
+    offer = work.offer
+    return f"{work.usd:,.2f} USD at {offer.provider} ({offer.usd_per_hour:.2f} an hour, {offer.date})"
 
 
 def _run(work: Workload) -> str:
@@ -131,11 +153,7 @@ def _run(work: Workload) -> str:
     of = f"{work.rows:,} rows, the longest line {work.longest_line}; {work.steps:,} steps"
     pads = f"{100 * work.real_share:.0f} % of what is read, the rest pads" if work.real_share < 1 else "nothing pads"
     read = f"{work.tokens:,} tokens ({pads})"
-    what = f"the run: {of}, {read}; {hours}"
-    if work.offer is None or work.usd is None:
-        return f"{what}; no price is known"
-    offer = work.offer
-    return f"{what}; {work.usd:,.2f} USD at {offer.provider} ({offer.usd_per_hour:.2f} an hour, {offer.date})"
+    return f"the run: {of}, {read}; {hours}"
 
 
 def packing_words(packing: Packing) -> str:

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from finefit.nouns.data import DataFacts
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.host import Host, Need
 from finefit.nouns.ledger import Ledger, Line
-from finefit.nouns.plan import DataFacts, Plan
+from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range, Reason
-from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt
+from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt, TimeGap
 from finefit.nouns.task import Generate
 from finefit.units import human_bytes, human_seconds
 
@@ -67,7 +68,7 @@ def show_estimate(estimate: Estimate) -> None:
     if estimate.pace is not None:
         console.print(pace.table(estimate.pace))
     console.print(
-        _facts(
+        facts_table(
             {
                 **(generation.facts(estimate, answer) if answer else _trained(estimate)),
                 "a run": ", ".join(f"{name} {human_bytes(peak)}" for name, peak in ledger.moments.items()),
@@ -124,7 +125,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     facts["predicted peak"] = f"{human_bytes(plan.ledger.peak_bytes)} allocated, in {plan.ledger.peak_phase}"
     if plan.ledger.device is not None:
         facts["on the device"] = _ranged(plan.ledger.device)
-    console.print(_facts(facts))
+    console.print(facts_table(facts))
     if plan.ledger.device is not None:
         console.print(_reasons(plan.ledger.device.reasons))
     _notes(console, plan.notes)
@@ -132,9 +133,12 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 def _data(data: DataFacts) -> str:
     shown = "" if data.shown is None else f"; {showing_words(data.shown)}"
+    bad = data.left_out + data.eval_left_out
+    left_out = f", {bad} bad ones left out" if bad else ""
     packed = "" if data.packed_rows is None else f" packed into {data.packed_rows} sequences"
+    rows = f"{data.rows} rows{packed}, {data.eval_rows} held out{left_out}"
     return (
-        f"{data.rows} rows{packed}, {data.eval_rows} held out; {data.shortest_tokens} to {data.longest_tokens} tokens, "
+        f"{rows}; {data.shortest_tokens} to {data.longest_tokens} tokens, "
         f"median {data.median_tokens}; the longest is line {data.longest_line}{shown}"
     )
 
@@ -152,16 +156,8 @@ def show_receipt(receipt: Receipt) -> None:
     table.add_section()
     table.add_row(*_gap_cells(receipt.peak, "peak"), style="bold")
     console.print(table)
-    console.print(_facts(_outcome(receipt)))
+    console.print(facts_table(_outcome(receipt)))
     _notes(console, receipt.notes)
-
-
-def show_answers(prompts: Sequence[str], answers: Sequence[str]) -> None:
-    console = console_on(sys.stdout)
-    for prompt, answer in zip(prompts, answers, strict=True):
-        if len(prompts) > 1:
-            console.print(prompt, style="bold")
-        print(answer, flush=True)
 
 
 def _gap_cells(gap: PhaseGap, title: str) -> tuple[str, str, str, str]:
@@ -170,10 +166,12 @@ def _gap_cells(gap: PhaseGap, title: str) -> tuple[str, str, str, str]:
 
 def _outcome(receipt: Receipt) -> dict[str, str]:
     return {
+        "rows": _rows(receipt),
         "training loss": _from_to(receipt.train_loss_first, receipt.train_loss_last),
         "held-out loss": _from_to(receipt.eval_loss_before, receipt.eval_loss_after),
         "speed": f"{receipt.tokens_per_second:.0f} tokens/s, {receipt.steps} steps in "
         f"{human_seconds(receipt.train_seconds)}",
+        "a step": _time_gap(receipt.step),
         "process": f"{human_bytes(receipt.rss_peak_bytes)} resident at most",
         "reserved": _range_gap(receipt.reserved),
         "device": _range_gap(receipt.device) or _at_most(receipt.device_peak_bytes),
@@ -181,6 +179,11 @@ def _outcome(receipt: Receipt) -> dict[str, str]:
         "versions": _versions(receipt.stack),
         **{f"sha256 of {what}": digest for what, digest in receipt.hashes.items()},
     }
+
+
+def _rows(receipt: Receipt) -> str:
+    left_out = f", {receipt.rows_left_out:,} bad ones left out" if receipt.rows_left_out else ""
+    return "" if receipt.rows is None else f"{receipt.rows:,} trained on{left_out}"
 
 
 def _range_gap(gap: RangeGap | None) -> str:
@@ -191,6 +194,13 @@ def _range_gap(gap: RangeGap | None) -> str:
     if gap.measured_bytes is None:
         return f"not measured; {foreseen}"
     return f"{human_bytes(gap.measured_bytes)} at most, {'inside' if gap.is_inside else 'outside'} of {foreseen}"
+
+
+def _time_gap(gap: TimeGap | None) -> str:
+    if gap is None:
+        return ""
+    foreseen = f"{human_seconds(gap.predicted)} ({human_seconds(gap.low)} to {human_seconds(gap.high)}) predicted"
+    return f"{human_seconds(gap.measured)} on average, {'inside' if gap.is_inside else 'outside'} of {foreseen}"
 
 
 def _at_most(nbytes: int | None) -> str:
@@ -254,7 +264,7 @@ def _smallest(ledger: Ledger) -> dict[str, str]:
     return {"enough": f"{least} on the device, where the allocator empties its cache on the way"}
 
 
-def _facts(facts: Mapping[str, str]) -> Table:
+def facts_table(facts: Mapping[str, str]) -> Table:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))

@@ -1,9 +1,9 @@
-"""The worker as a process: `python -m finefit.worker train RUN`, or with another verb and ORDERS OUT: rehearse,
-generation, measure, calibrate, generate.
+"""The worker as a process: `python -m finefit.worker train RUN`, or `chat ORDERS`, or with another verb and ORDERS OUT:
+rehearse, generation, measure, calibrate, generate, data, export.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
-the input, or why it `failed`; a run says so in its events. All other words go to stderr. torch is imported only after
-the environment that it reads is set.
+the input, or why it `failed`; a run says so in its events, a chat on its own pipe. All other words go to stderr. torch
+is imported only after the environment that it reads is set.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ from .events import Events
 from .reason import one_line
 from .stop import EXIT_STOPPED, Stop, Stopped
 
+ANSWERS = {
+    "rehearse": "rehearse", "generation": "generation", "measure": "measure", "calibrate": "calibrate",
+    "generate": "generate", "data": "data", "export": "export.run",
+}  # fmt: skip
+"""The module of each verb that writes one answer. It imports torch, so it is imported late."""
 REHEARSALS = ("rehearse", "generation")
 """What runs on fake tensors, whatever device it is asked about."""
 
@@ -31,8 +37,10 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["train", run]:
             return _train(Path(run))
-        case ["rehearse" | "generation" | "measure" | "calibrate" | "generate" as verb, orders, out]:
+        case [verb, orders, out] if verb in ANSWERS:
             return _answer(verb, orders, out)
+        case ["chat", orders]:
+            return _chat(orders)
         case _:
             print(__doc__, file=sys.stderr)
             return 2
@@ -69,17 +77,7 @@ def _answer(verb: str, orders: str, out: str) -> int:
     told = json.loads(Path(orders).read_text())
     prepare(told, "cpu" if verb in REHEARSALS else told["device"], several=verb == "calibrate")
     try:
-        if verb == "rehearse":
-            from .rehearse import main as answer
-        elif verb == "generation":
-            from .generation import main as answer
-        elif verb == "measure":
-            from .measure import main as answer
-        elif verb == "calibrate":
-            from .calibrate import main as answer
-        else:
-            from .generate import main as answer
-        answer(orders, out)
+        import_module(f".{ANSWERS[verb]}", __package__).main(orders, out)
     except BadInput as error:
         Path(out).write_text(json.dumps({"problems": [asdict(problem) for problem in error.problems]}))
         return BadInput.exit_code
@@ -88,6 +86,13 @@ def _answer(verb: str, orders: str, out: str) -> int:
         Path(out).write_text(json.dumps({"failed": one_line(error)}))
         return 1
     return 0
+
+
+def _chat(orders: str) -> int:
+    prepare(told := json.loads(Path(orders).read_text()), told["device"])
+    from .chat import main as chat
+
+    return chat(orders)
 
 
 def prepare(orders: dict[str, Any], device: str, *, several: bool = False) -> None:

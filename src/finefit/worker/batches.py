@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finefit.errors import BadInput, Problem
+
+from .rows import places_of
 
 ROWS_SHOWN = 10
 Row = dict[str, list[int]]
@@ -15,22 +17,23 @@ READ = ("input_ids", "labels", "seq_lengths")
 """By the trainer's collator."""
 
 
-def refuse_long_rows(trainer: Any, max_length: int | None, path: str) -> None:
+def refuse_long_rows(trainer: Any, max_length: int | None, data: Mapping[str, Any]) -> None:
     """Rows are never cut: those with more tokens than `max_length` are bad input, the first of them by line."""
-    lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
-    refuse_long(lengths, range(1, len(lengths) + 1), max_length, path)
+    refuse_long([len(ids) for ids in trainer.train_dataset["input_ids"]], max_length, data)
 
 
-def refuse_long(lengths: Sequence[int], lines: Sequence[int], max_length: int | None, path: str) -> None:
-    long = [(line, tokens) for line, tokens in zip(lines, lengths, strict=True) if max_length and tokens > max_length]
-    if not long:
+def refuse_long(lengths: Sequence[int], max_length: int | None, data: Mapping[str, Any]) -> None:
+    """`data`: of the orders."""
+    if not max_length or max(lengths) <= max_length:
         return
+    places = zip(places_of(data), lengths, strict=True)
+    long = [(place, tokens) for place, tokens in places if tokens > max_length]
     shown = [
-        Problem(f"the row has {tokens} tokens, more than max_length {max_length}", where=f"{path}:{line}")
-        for line, tokens in long[:ROWS_SHOWN]
+        Problem(f"the row has {tokens} tokens, more than max_length {max_length}", where=place)
+        for place, tokens in long[:ROWS_SHOWN]
     ]
     hint = f"raise max_length to {max(lengths)}, or leave it out: then the longest row decides"
-    raise BadInput(*shown, Problem(f"{len(long)} rows are too long", where=path, hint=hint))
+    raise BadInput(*shown, Problem(f"{len(long)} rows are too long", where=data["train"], hint=hint))
 
 
 def fullest_batch(lengths: Sequence[int], order: list[int], size: int, is_flat: bool = False) -> list[int]:
@@ -56,7 +59,11 @@ def tokenised(rows: Any) -> list[Row]:
 def facts_of(rows: Any) -> dict[str, Any]:
     """What the tokeniser made of the data."""
     trained = sum(label != -100 for labels in rows["labels"] for label in labels)
-    return facts([len(ids) for ids in rows["input_ids"]], trained)
+    return facts(lengths_of(rows), trained)
+
+
+def lengths_of(rows: Any) -> list[int]:
+    return [len(ids) for ids in rows["input_ids"]]
 
 
 def facts(lengths: Sequence[int], trained: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class Events:
     def note(self, text: str) -> None:
         """Something the user should know."""
         self.write("note", text=text)
+
+
+def teller(orders: dict[str, Any]) -> Callable[[str], None]:
+    """Says how a short command gets on, where somebody listens (`events`: a file)."""
+    return Events(Path(orders["events"])).note if orders.get("events") else lambda _: None
 
 
 def _finite(value: Any) -> Any:

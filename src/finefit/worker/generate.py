@@ -1,22 +1,28 @@
-"""Answers of a model, with its adapter or without.
+"""Answers of a model to many prompts.
 
-Orders: model (as for training), adapter (folder or null), device, conversations (lists of messages), max_new_tokens,
-temperature (0: always the likeliest token), seed. Out: {"texts", "tokens", "seconds"}.
+Orders: those of `answers`; conversations (lists of messages), where (of each, what to call it), batch, lines (a file,
+or null). Out: {"texts", "tokens", "seconds"}.
+
+With `lines`, answers are appended to that file, one JSON object a line, and those that are in it already are not
+written again: what was killed goes on where it was. Each batch is drawn from a seed of its own, so that it is the same.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import torch
-from transformers import AutoTokenizer, set_seed
+from transformers import set_seed
 
-from finefit.errors import BadInput, Problem
+from finefit.errors import RunFailed
 
-from .saved import load
+from .answers import answered, model_of, prompt_of, refuse_long, text_of, tokenizer_of
+from .build import read_config
+from .events import teller
 
 
 def main(orders_path: str, out_path: str) -> None:
@@ -25,42 +31,51 @@ def main(orders_path: str, out_path: str) -> None:
 
 
 def generate(orders: dict[str, Any]) -> dict[str, Any]:
-    adapter = Path(orders["adapter"]) if orders["adapter"] else None
-    tokenizer = AutoTokenizer.from_pretrained(adapter or orders["model"]["folder"])
-    if tokenizer.chat_template is None:
-        raise BadInput(Problem("the tokenizer has no chat template", where=str(tokenizer.name_or_path)))
-    model = load(orders["model"], adapter, orders["device"])
-    set_seed(orders["seed"])
+    tokenizer = tokenizer_of(orders)
+    prompts = [prompt_of(tokenizer, messages) for messages in orders["conversations"]]
+    refuse_long(prompts, orders["where"], read_config(orders["model"]))
     started = time.perf_counter()
-    answers = [_answer(model, tokenizer, messages, orders) for messages in orders["conversations"]]
+    if orders["lines"] is None:
+        done = list(_answers(orders, tokenizer, prompts, 0))
+    else:
+        done = _appended(orders, tokenizer, prompts, Path(orders["lines"]))
     return {
-        "texts": [tokenizer.decode(answer, skip_special_tokens=True).strip() for answer in answers],
-        "tokens": sum(len(answer) for answer in answers),
+        "texts": [answer["text"] for answer in done],
+        "tokens": sum(answer["tokens"] for answer in done),
         "seconds": time.perf_counter() - started,
     }
 
 
-def _answer(model: Any, tokenizer: Any, messages: list[dict[str, Any]], orders: dict[str, Any]) -> list[int]:
-    """One conversation at a time: in a padded batch an answer could depend on its neighbours."""
-    prompt = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    ).to(model.device)
-    sampled = {"do_sample": True, "temperature": orders["temperature"]} if orders["temperature"] else {}
-    with torch.no_grad():
-        tokens = model.generate(
-            input_ids=prompt["input_ids"],
-            attention_mask=prompt["attention_mask"],
-            max_new_tokens=orders["max_new_tokens"],
-            eos_token_id=_ends(model, tokenizer),
-            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-            **({"do_sample": False, "temperature": None, "top_p": None, "top_k": None} | sampled),
-        )
-    answer: list[int] = tokens[0, prompt["input_ids"].shape[1] :].tolist()
-    return answer
+def _answers(orders: dict[str, Any], tokenizer: Any, prompts: list[list[int]], first: int) -> Iterator[dict[str, Any]]:
+    """From the batch that prompt number `first` begins."""
+    if first >= len(prompts):
+        return
+    model, say = model_of(orders), teller(orders)
+    for start in range(first, len(prompts), orders["batch"]):
+        set_seed(orders["seed"] + start)
+        for tokens in answered(model, tokenizer, prompts[start : start + orders["batch"]], orders):
+            yield {"text": text_of(tokenizer, tokens), "tokens": len(tokens)}
+        say(f"{min(start + orders['batch'], len(prompts)):,} of {len(prompts):,} answered")
 
 
-def _ends(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that either the model or the tokenizer says ends an answer."""
-    said = model.generation_config.eos_token_id
-    ends = {tokenizer.eos_token_id, *(said if isinstance(said, list) else [said])}
-    return sorted(token for token in ends if token is not None)
+def _appended(orders: dict[str, Any], tokenizer: Any, prompts: list[list[int]], path: Path) -> list[dict[str, Any]]:
+    with path.open("a+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunFailed(f"another process is writing {path}") from None
+        done = _whole_batches(file, orders["batch"])
+        for answer in _answers(orders, tokenizer, prompts, len(done)):
+            file.write(json.dumps(answer).encode() + b"\n")
+            file.flush()
+            done.append(answer)
+    return done
+
+
+def _whole_batches(file: BinaryIO, batch: int) -> list[dict[str, Any]]:
+    """What is there already; the rest of a torn batch is cut off."""
+    file.seek(0)
+    lines = [line for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+    kept = lines[: len(lines) // batch * batch]
+    file.truncate(sum(map(len, kept)))
+    return [json.loads(line) for line in kept]

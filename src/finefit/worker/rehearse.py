@@ -31,6 +31,7 @@ from .batches import (
     fullest_batch,
     keep_batch,
     keep_longest_held_out,
+    lengths_of,
     refuse_long,
     refuse_long_rows,
     tokenised,
@@ -47,7 +48,7 @@ from .layers import are_alike, keep_layers
 from .packing import is_flattened, joined, longest_alone, packed
 from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
 from .recorder import Recorder
-from .rows import conversations, conversations_in_parts
+from .rows import conversations_in_parts, dataset_of, held_out_of
 from .rules import Card, liger, of_a_gpu, workspaces
 from .rules.paged import paged_state
 from .schedule import schedule_of
@@ -65,8 +66,8 @@ SLOW_SECONDS = 15
 
 
 def main(orders_path: str, out_path: str) -> None:
-    """Reads orders, writes {alike, recordings, takes, data, schedule, shorter, others, stack, seconds}. Raises
-    `BadInput`.
+    """Reads orders, writes {alike, recordings, takes, data, lengths, schedule, shorter, others, stack, seconds}.
+    Raises `BadInput`.
 
     Where layers are not alike that are said to be, every layer is rehearsed, and no takes are. What does not need
     another's answer is rehearsed beside it.
@@ -86,6 +87,7 @@ def main(orders_path: str, out_path: str) -> None:
         "recordings": [told["recording"] for told in rehearsals],
         "takes": [told["recording"] for told in taken],
         "data": data.facts if data else None,
+        "lengths": data.lengths if data else None,
         "schedule": data.schedule if data else None,
         "shorter": _shorter(orders, data) if data and alike else [],
         "others": _others(orders, data, few) if data else [],
@@ -164,6 +166,8 @@ class Data:
     """What is known of a job's rows."""
 
     facts: dict[str, Any]
+    lengths: list[int]
+    # of rows of text
     schedule: list[dict[str, Any]]
     # where it was asked for: the steps that reserved memory depends on
     fullest: list[Row]
@@ -254,8 +258,8 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
     if shown.shows(orders):
         return _data_shown(orders, trainer)
     rows, held_out = trainer.train_dataset, trainer.eval_dataset
-    refuse_long_rows(trainer, orders["max_length"], orders["data"]["train"])
-    facts, is_flat = facts_of(rows), is_flattened(orders)
+    refuse_long_rows(trainer, orders["max_length"], orders["data"])
+    facts, lengths, is_flat = facts_of(rows), lengths_of(rows), is_flattened(orders)
     if is_flat:
         rows = trainer.train_dataset = packed(rows, orders["max_length"])
         facts["packed_rows"] = len(rows)
@@ -266,19 +270,20 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
     wanted = orders["rehearsal"].get("shorter")
     told = [step.as_json() for step in schedule.chosen(len(fullest))] if wanted else []
     others = [tokenised(rows.select(alone))] if alone else []
-    facts["lengths"] = [schedule.size(batch).length for batch in (fullest, alone) if batch]
-    return Data(facts, told, tokenised(rows.select(fullest)), tokenised(held_out), seconds=0, others=others)
+    facts["batch_tokens"] = [schedule.size(batch).length for batch in (fullest, alone) if batch]
+    kept, aside = tokenised(rows.select(fullest)), tokenised(held_out)
+    return Data(facts, lengths, told, kept, aside, seconds=0, others=others)
 
 
 def _data_shown(orders: dict[str, Any], trainer: Trainer) -> Data:
     """Rows with images: the longest of the micro-batches that may be the fullest; any rows may meet."""
     rows = shown.ShownRows.of(orders, trainer.train_dataset)
-    refuse_long(rows.lengths, orders["data"]["lines"], orders["max_length"], orders["data"]["train"])
+    refuse_long(rows.lengths, orders["max_length"], orders["data"])
     batches, more = rows.fullest(orders["trainer"]["per_device_train_batch_size"])
     first, *others = ([rows.row(number) for number in batch] for batch in batches)
     trainer.train_dataset = _repeated(orders, first)
     facts = rows.facts() | {"batches": rows.told(batches), "more": more}
-    return Data(facts, [], first, [], seconds=0, others=others)
+    return Data(facts, [], [], first, [], seconds=0, others=others)
 
 
 def _repeated(orders: dict[str, Any], rows: list[Row]) -> Dataset:
@@ -371,8 +376,8 @@ def _dataset(orders: dict[str, Any]) -> Dataset:
         rows = [row_of(tokens, trained) for tokens, trained in _lengths(orders)]
         return Dataset.from_list(shown.with_places(rows, orders) if shown.shows(orders) else rows)
     if orders["data"]:
-        read = conversations_in_parts if shown.shows(orders) else conversations
-        return read(orders["data"]["train"])
+        data = orders["data"]
+        return conversations_in_parts(data) if shown.shows(orders) else dataset_of(data, "train")
     batch = orders["trainer"]["per_device_train_batch_size"]
     return _rows(orders, batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS)
 
@@ -383,7 +388,7 @@ def _held_out(orders: dict[str, Any]) -> Dataset | None:
         rows = orders["rehearsal"]["held_out"]
         return Dataset.from_list(rows) if rows else None
     if orders["data"]:
-        return conversations(orders["data"]["eval"]) if orders["data"]["eval"] else None
+        return held_out_of(orders["data"])
     if not orders["rehearsal"].get("evaluation"):
         return None
     return _rows(orders, orders["trainer"]["per_device_eval_batch_size"])

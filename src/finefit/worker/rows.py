@@ -1,39 +1,74 @@
-"""A data file as the trainer's dataset: its conversations, word for word.
+"""A data file as the trainer's dataset: what a row's format reads of it, word for word, in TRL's own columns.
 
-`datasets.load_dataset("json")` guesses types (text that looks like a date becomes one) and brings every other key of a
-row along, which TRL may act on. Here a row is its messages, role and content, and nothing else.
+`datasets.load_dataset` guesses types (text that looks like a date becomes one) and brings every other key of a row
+along, which TRL may act on. Here a row has the columns of its format and nothing else.
+
+Knows: files that `finefit.world.rows` has checked, and which of their rows are left out: the orders say so.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from datasets import Dataset, Features, List, Value
 
-MESSAGES = Features({"messages": List({"role": Value("string"), "content": Value("string")})})
+from finefit.errors import RunFailed
+from finefit.nouns.formats import MESSAGES, Format, named
+from finefit.tables import Placed, place, rows_in
+
+Which = Literal["train", "eval"]
+
+MESSAGE = {"role": Value("string"), "content": Value("string")}
 PART = {"type": Value("string"), "text": Value("string")}
 IN_PARTS = Features({"messages": List({"role": Value("string"), "content": List(PART)})})
 
 
-def conversations(path: str) -> Dataset:
-    """The rows of a JSONL file that `finefit.world.rows` has checked; blank lines are none."""
-    with open(path, encoding="utf-8") as file:
-        rows = [json.loads(line)["messages"] for line in file if line.strip()]
-    plain = [[{"role": message["role"], "content": message["content"]} for message in row] for row in rows]
-    return Dataset.from_dict({"messages": plain}, features=MESSAGES)
+def dataset_of(data: Mapping[str, Any], which: Which) -> Dataset:
+    """`data`: of the orders."""
+    format = format_of(data)
+    rows = [format.columns(placed.row) for placed in _rows(data, which)]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    features = Features({name: _feature(values[0]) for name, values in columns.items()})
+    return Dataset.from_dict(columns, features=features)
 
 
-def conversations_in_parts(path: str) -> Dataset:
-    """Those of rows that show images: all content in parts, and a part where each image goes, as TRL's
+def held_out_of(data: Mapping[str, Any]) -> Dataset | None:
+    return dataset_of(data, "eval") if data["eval"] else None
+
+
+def format_of(data: Mapping[str, Any]) -> Format:
+    return named(data.get("format", MESSAGES.name))
+
+
+def places_of(data: Mapping[str, Any], which: Which = "train") -> list[str]:
+    """Where each row of the dataset stands."""
+    return [place(data[which], placed.number) for placed in _rows(data, which)]
+
+
+def _feature(value: Any) -> Any:
+    return List(MESSAGE) if isinstance(value, list) else Value("string")
+
+
+def _rows(data: Mapping[str, Any], which: Which) -> Iterator[Placed]:
+    left_out = frozenset(data.get("left_out", {}).get(which, ()))
+    for placed in rows_in(data[which]):
+        if placed.number in left_out:
+            continue
+        if placed.wrong:
+            where = place(data[which], placed.number)
+            raise RunFailed(f"{where}: {placed.wrong}: the file has changed since it was checked")
+        yield placed
+
+
+def conversations_in_parts(data: Mapping[str, Any]) -> Dataset:
+    """Rows that show images: all content in parts, and a part where each image goes, as TRL's
     `prepare_multimodal_messages` does it. Which image it is, is not said."""
-    with open(path, encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file if line.strip()]
-    return Dataset.from_dict({"messages": [list(_in_parts(row)) for row in rows]}, features=IN_PARTS)
+    rows = [list(_in_parts(placed.row)) for placed in _rows(data, "train")]
+    return Dataset.from_dict({"messages": rows}, features=IN_PARTS)
 
 
-def _in_parts(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _in_parts(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     first = [IMAGE] * (1 if row.get("image") is not None else len(row.get("images") or []))
     for message in row["messages"]:
         content = message["content"]

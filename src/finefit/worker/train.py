@@ -26,7 +26,7 @@ from .events import Events
 from .packing import is_flattened, packed
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
 from .recorder import Recorder
-from .rows import conversations
+from .rows import dataset_of, held_out_of
 from .run_trainer import PARTIAL, RunCallback, RunTrainer
 from .saved import difference, load, logits_of, rows_to_check, save
 from .stack import versions
@@ -110,8 +110,7 @@ def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> 
 def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> RunTrainer:
     started = time.perf_counter()
     data = orders["data"]
-    train_rows = conversations(data["train"])
-    eval_rows = conversations(data["eval"]) if data["eval"] else None
+    train_rows, eval_rows = dataset_of(data, "train"), held_out_of(data)
     set_seed(orders["trainer"]["seed"])
     model = add_adapter(load_model(orders["model"]), orders["peft"], tower_of(orders))
     trainer = RunTrainer(
@@ -130,7 +129,7 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         **watchers,
     )
     cast_adapters(trainer.model, orders["adapter_dtype"])
-    refuse_long_rows(trainer, orders["max_length"], data["train"])
+    refuse_long_rows(trainer, orders["max_length"], data)
     if len(trainer.train_dataset) != len(train_rows):
         raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
     if is_flattened(orders):

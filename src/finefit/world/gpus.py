@@ -6,6 +6,7 @@ Does not know yet: several GPUs; cards of other makers.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 from finefit.catalog.gpus import gpu_named
 from finefit.errors import BadInput, Problem
 from finefit.nouns.machine import Gpu, Machine
+from finefit.units import GIB
 
 from . import calibrations
 
@@ -48,6 +50,25 @@ def _named(text: str) -> Machine:
     return Machine(gpu_named(several[2]), int(several[1]))
 
 
+def refuse_absent(machine: Machine) -> None:
+    """Where a GPU is asked for, and none is here. Raises `BadInput`."""
+    if machine.gpu is None or machine_named("auto").gpu is not None:
+        return
+    why = "no NVIDIA driver answers, or CUDA_VISIBLE_DEVICES hides every GPU"
+    hint = "the machine that has it; or gpu: cpu. `finefit plan` answers for a GPU that is elsewhere"
+    raise BadInput(Problem(f"no {machine.gpu.name} is here", where="gpu", why=why, hint=hint))
+
+
+def refuse_elsewhere(machine: Machine) -> None:
+    """Where a plan would not be of the GPU that is here. Raises `BadInput`."""
+    refuse_absent(machine)
+    here = machine_named("auto").gpu
+    if machine.gpu is None or here is None or here.name == machine.gpu.name:
+        return
+    why = f"the GPU of this machine is {here.name}, whose memory and speed are its own"
+    raise BadInput(Problem(f"no {machine.gpu.name} is here", where="gpu", why=why, hint="gpu: auto"))
+
+
 def gpu_here() -> Gpu | None:
     """The GPU that torch would take first; None where no NVIDIA driver answers or every GPU is hidden."""
     import pynvml
@@ -80,15 +101,16 @@ def _gpu(nvml: Any, handle: Any) -> Gpu:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
     capability = tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle))
     return Gpu(
-        name=_catalog_name(str(nvml.nvmlDeviceGetName(handle))),
+        name=_catalog_name(str(nvml.nvmlDeviceGetName(handle)), int(memory.total)),
         vram_bytes=int(memory.total) - int(memory.reserved),  # the driver's share; torch's total lacks it too
         compute_capability=(capability[0], capability[1]),
         native_bf16=capability >= BF16_SINCE,
     )
 
 
-def _catalog_name(name: str) -> str:
-    try:
-        return gpu_named(name).name
-    except BadInput:
-        return name
+def _catalog_name(name: str, nbytes: int) -> str:
+    """Some cards are told apart by their memory alone."""
+    for text in (name, f"{name} {round(nbytes / GIB)}GB"):
+        with contextlib.suppress(BadInput):
+            return gpu_named(text).name
+    return name

@@ -19,8 +19,7 @@ from typing import Any
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.images import Size
-
-from .kinds import kind
+from finefit.nouns.kinds import kind
 
 ORIENTATION = 0x0112
 ON_ITS_SIDE = (5, 6, 7, 8)
@@ -69,6 +68,8 @@ def _of_file(path: str) -> Size:
 
 
 def _of_text(text: Any) -> Size:
+    if isinstance(text, bytes):  # as Parquet has them
+        return _measured(BytesIO(text), "in the row")
     if not isinstance(text, str):
         raise Unreadable(f"the bytes of an image are {kind(text)}, not text in base64")
     try:

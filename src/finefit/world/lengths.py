@@ -6,12 +6,13 @@ figures here are guessed.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from .image_rows import refs_of, texts_of
+from finefit.nouns.formats import MESSAGES, Format, Row, recognised
+from finefit.nouns.formats.images import refs_of
+from finefit.tables import rows_in
 
 BYTES_PER_TOKEN = 4
 """Of UTF-8. Guessed: a rule of thumb for English; code has fewer, and so has text that a vocabulary is not made for."""
@@ -21,6 +22,8 @@ IMAGE_TOKENS = 3
 """Guessed, as Qwen marks an image: its start, its end, and a placeholder where its pieces go."""
 ENDING_TOKENS = 2
 """Of these, what an answer ends with, and so is trained with it."""
+LAST_TOKENS = 1
+"""The end-of-sequence token that TRL (1.16) puts after text that is no message."""
 
 APPROXIMATION = (
     f"the model's tokenizer is not here: tokens are guessed, one for each {BYTES_PER_TOKEN} bytes of text and "
@@ -32,22 +35,32 @@ COUNTED = (
     f"tokens of the text are the model's own; what its chat template adds is guessed, {MESSAGE_TOKENS} for each message"
 )
 
+Count = Callable[[str], int]
 
-def file_lengths(path: str, folder: str | None) -> tuple[list[int], str]:
-    """Tokens of each row of a file that was checked, and how they were found. `folder`: of the model's tokenizer."""
+
+def file_lengths(path: str, folder: str | None, left_out: Collection[int] = ()) -> tuple[list[int], str]:
+    """Tokens of each row of a file that was checked, and how they were found. `folder`: of the model's tokenizer;
+    `left_out`: the numbers of bad rows."""
+    found, how = counted_lengths(path, folder, False, left_out)
+    return [tokens for tokens, _ in found], how
+
+
+def counted_lengths(
+    path: str, folder: str | None, assistant_only: bool, left_out: Collection[int] = ()
+) -> tuple[list[tuple[int, int]], str]:
+    """The same, and of each row those that are trained."""
     count = None if folder is None else _counter(Path(folder) / "tokenizer.json")
-    with Path(path).open(encoding="utf-8") as file:
-        found = [_row(line, False, count or _guessed)[0] for line in file if line.strip()]
+    found = list(_lengths(path, assistant_only, left_out, count or _guessed))
     return found, APPROXIMATION if count is None else COUNTED
 
 
-def _counter(file: Path) -> Callable[[str], int] | None:
+def _counter(file: Path) -> Count | None:
     """None where the library that reads tokenizers is not installed."""
     try:
         from tokenizers import Tokenizer
     except ImportError:
         return None
-    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer: Any = Tokenizer.from_file(str(file))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
@@ -55,22 +68,29 @@ def _guessed(text: str) -> int:
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
-def approximate_lengths(path: str, assistant_only: bool) -> list[tuple[int, int]]:
+def approximate_lengths(path: str, assistant_only: bool, left_out: Collection[int] = ()) -> list[tuple[int, int]]:
     """Of each row of a file that was checked: all tokens, and those that are trained. An image is one placeholder and
-    what marks it."""
-    with Path(path).open(encoding="utf-8") as file:
-        return [_row(line, assistant_only, _guessed) for line in file if line.strip()]
+    what marks it; of a pair, the longer answer counts."""
+    return counted_lengths(path, None, assistant_only, left_out)[0]
 
 
-def _row(line: str, assistant_only: bool, count: Callable[[str], int]) -> tuple[int, int]:
-    row = json.loads(line)
-    messages = list(_messages(row, count))
-    everything = sum(tokens + MESSAGE_TOKENS for _, tokens in messages) + IMAGE_TOKENS * len(refs_of(row))
-    answers = sum(tokens + ENDING_TOKENS for role, tokens in messages if role == "assistant")
-    return everything, answers if assistant_only else everything
+def _lengths(path: str, assistant_only: bool, left_out: Collection[int], count: Count) -> Iterator[tuple[int, int]]:
+    without = frozenset(left_out)
+    for placed in rows_in(path):
+        if placed.number in without:
+            continue
+        format = recognised(placed.row)
+        assert format is not None, "rows that have no format are bad"
+        yield _row(placed.row, format, assistant_only, count)
 
 
-def _messages(row: Mapping[str, Any], count: Callable[[str], int]) -> Iterator[tuple[str, int]]:
-    for message in row["messages"]:
-        text = "".join(texts_of(message["content"]))
-        yield message["role"], count(text)
+def _row(row: Row, format: Format, assistant_only: bool, count: Count) -> tuple[int, int]:
+    pieces = [(one, count(one.text)) for one in format.said(row)]
+    has_end = not any(one.is_message for one, _ in pieces)
+    everything = sum(tokens + MESSAGE_TOKENS * one.is_message for one, tokens in pieces) + LAST_TOKENS * has_end
+    if format is MESSAGES:
+        everything += IMAGE_TOKENS * len(refs_of(row))
+    if format.has_turns and not assistant_only:
+        return everything, everything
+    answers = sum(tokens + ENDING_TOKENS * one.is_message for one, tokens in pieces if one.is_answer)
+    return everything, answers + LAST_TOKENS * has_end

@@ -1,46 +1,43 @@
-"""A JSONL data file, checked row by row before anything is loaded. No torch, and never the whole file in memory.
+"""A data file, checked row by row before anything is loaded. No torch, and never the whole file in memory.
 
-Knows: whether each row is a conversation that can be trained on, and the sizes of the images that it shows.
+A file has one format: its first row that has one decides. A row of another is as bad as one that cannot be read.
+
+Knows: whether each row can be trained on, and the sizes of the images that it shows.
 Does not know: tokens; whether the roles alternate as the model's chat template wants; what images show.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from finefit.errors import BadInput, Problem
+from finefit.nouns.bad_rows import BadRow, OnBadRow
+from finefit.nouns.formats import MESSAGES, Format, Row, recognised, unknown
+from finefit.nouns.formats.format import WITH_MESSAGES
+from finefit.nouns.formats.images import has_images, refs_of
 from finefit.nouns.images import Size
+from finefit.tables import Placed, has_lines_of_json, place, rows_in
 
 from .image_files import Unreadable, size_of
-from .image_rows import has_images, refs_of, texts_of, wrong_parts, wrong_with_images
-from .kinds import kind
 
-ROLES = ("system", "user", "assistant", "tool")
 SHOWN = 20
 """Bad rows that are named; the rest are counted."""
-
-OTHER_FORMATS = {
-    "conversations": "ShareGPT's `conversations`",
-    "conversation": "`conversation`",
-    "instruction": "Alpaca's `instruction` and `output`",
-    "prompt": "`prompt` and `completion`",
-    "text": "plain `text`",
-}
-"""Formats that people bring, by a key that gives them away."""
-
-EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
 
 
 @dataclass(frozen=True)
 class Rows:
     lines: tuple[int, ...]
-    # of each row, the line it stands on: blank lines are skipped
+    # of each row that is trained on, where it stands: blank lines are skipped
     shown: tuple[tuple[Size, ...], ...] = ()
     # of each row, the sizes of its images, in their order; nothing where no row has any
+    format: Format = MESSAGES
+    left_out: tuple[BadRow, ...] = ()
+    unread: tuple[str, ...] = ()
+    # keys of rows that the format does not have
 
     @property
     def rows(self) -> int:
@@ -50,152 +47,117 @@ class Rows:
 TEXT_ALONE = "this version would not train on images"
 
 
-def check_rows(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
-    """Every row is a conversation to train on, or all that are not are named. `blind`: why no row may show images;
-    empty where rows may."""
+def check_rows(path: Path | str, blind: str = TEXT_ALONE, on_bad: OnBadRow = "stop") -> Rows:
+    """The rows to train on. Where one cannot be, `stop` names all that cannot, and `skip` leaves them out; where none
+    can be, both stop. `blind`: why no row may show images; empty where rows may."""
+    rows = scan(path, blind)
+    if rows.format.trained == "pairs":
+        why = "pairs are for task dpo, and this version does not train on them yet"
+        raise BadInput(Problem(f"its rows are {rows.format.name}", str(path), why, f"rows like {MESSAGES.example}"))
+    if rows.left_out and (on_bad == "stop" or not rows.lines):
+        raise BadInput(*_shortened(rows, path))
+    return rows
+
+
+def scan(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
+    """Every row, good or bad; pairs too. A file without any is `BadInput`."""
     lines: list[int] = []
     shown: list[tuple[Size, ...]] = []
-    bad: list[Problem] = []
+    bad: list[BadRow] = []
+    unread: dict[str, None] = {}
+    format: Format | None = None
     folder = Path(path).absolute().parent
-    with _opened(path) as file:
-        for number, raw in enumerate(file, 1):
-            if not raw.strip():
-                continue
-            lines.append(number)
-            try:
-                row = _conversation(raw, blind)
-                shown.append(tuple(size_of(ref, folder) for ref in refs_of(row)) if not blind else ())
-            except (WrongRow, Unreadable) as error:
-                bad.append(Problem(str(error), where=f"{path}:{number}"))
-    if bad:
-        raise BadInput(*_shortened(bad, path, len(lines)))
-    if not lines:
-        raise BadInput(Problem("there are no rows in this file", where=str(path), hint=f"rows like {EXAMPLE}"))
-    return Rows(tuple(lines), tuple(shown) if any(shown) else ())
+    for placed in rows_in(path):
+        format = format or recognised(placed.row)
+        try:
+            sizes = _sizes(placed, format, blind, folder)
+        except (WrongRow, Unreadable) as error:
+            bad.append(BadRow(placed.number, place(path, placed.number), str(error)))
+            continue
+        assert format is not None, "a row without a format is wrong"
+        lines.append(placed.number)
+        shown.append(sizes)
+        unread |= dict.fromkeys(_unread(placed.row, format))
+    if not lines and not bad:
+        hint = f"rows like {MESSAGES.example}"
+        raise BadInput(Problem("there are no rows in this file", where=str(path), hint=hint))
+    return Rows(tuple(lines), tuple(shown) if any(shown) else (), format or MESSAGES, tuple(bad), tuple(unread))
 
 
-def _opened(path: Path | str) -> BinaryIO:
-    try:
-        return Path(path).open("rb")
-    except OSError as error:
-        raise BadInput(Problem(f"cannot be read: {error.strerror}", where=str(path))) from None
+def _unread(row: Row, format: Format) -> list[str]:
+    return [key for key, value in row.items() if key not in format.keys and value is not None]
 
 
-def _shortened(bad: list[Problem], path: Path | str, rows: int) -> list[Problem]:
-    total = Problem(
-        f"{len(bad)} of {rows} rows are wrong" + (f"; the first {SHOWN} are named" if len(bad) > SHOWN else ""),
-        where=str(path),
-        why="rows are never dropped or mended in silence",
-        hint=f"rows like {EXAMPLE}",
-    )
-    return [*bad[:SHOWN], total]
+def repeated(path: Path | str, rows: Rows) -> tuple[str, ...]:
+    """Where rows stand that say what a row before them says."""
+    seen: set[bytes] = set()
+    found = []
+    bad = {row.number for row in rows.left_out}
+    for placed in rows_in(path):
+        if placed.number in bad:
+            continue
+        read = {key: value for key, value in placed.row.items() if key in rows.format.keys and value is not None}
+        digest = hashlib.blake2b(json.dumps(read, sort_keys=True, default=str).encode(), digest_size=16).digest()
+        if digest in seen:
+            found.append(place(path, placed.number))
+        seen.add(digest)
+    return tuple(found)
+
+
+def is_plain(path: Path | str) -> bool:
+    """Whether rows are lines of JSON with `messages`; asked of a file that was checked."""
+    format = next((format for placed in rows_in(path) if (format := recognised(placed.row))), None)
+    return has_lines_of_json(path) and format is MESSAGES
 
 
 class WrongRow(Exception):
-    """Why a line is no row to train on."""
+    """Why a row cannot be trained on."""
 
 
-def _conversation(raw: bytes, blind: str) -> Mapping[str, Any]:
-    row, reason = _read(raw)
-    reason = reason or _wrong_conversation(row, blind)
+def _sizes(placed: Placed, format: Format | None, blind: str, folder: Path) -> tuple[Size, ...]:
+    reason = placed.wrong or _wrong(placed.row, format, blind)
     if reason:
         raise WrongRow(reason)
-    return row
+    return tuple(size_of(ref, folder) for ref in refs_of(placed.row)) if format is MESSAGES and not blind else ()
 
 
-def _read(raw: bytes) -> tuple[Mapping[str, Any], str]:
-    """The row, or why there is none."""
-    try:
-        row = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_repeats)
-    except UnicodeDecodeError as error:
-        return {}, f"byte {error.start + 1} of the line is not UTF-8"
-    except json.JSONDecodeError as error:
-        return {}, _wrong_json(raw, error)
-    except RepeatedKey as error:
-        return {}, f"the key `{error}` is there twice"
-    except (RecursionError, ValueError) as error:
-        return {}, f"cannot be read as JSON: {error}"
-    if not isinstance(row, dict):
-        return {}, f"the row is {kind(row)}, not an object" + _if_array(raw)
-    return row, ""
-
-
-class RepeatedKey(Exception):
-    """JSON leaves open which of two values counts, and readers differ."""
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise RepeatedKey(next(key for key in keys if keys.count(key) > 1))
-    return values
-
-
-def _wrong_json(raw: bytes, error: json.JSONDecodeError) -> str:
-    if raw.startswith(b"\xef\xbb\xbf"):
-        return "the file starts with a byte order mark: save it as UTF-8 without BOM"
-    return f"not JSON: {error.msg} at column {error.colno}" + _if_array(raw)
-
-
-def _if_array(raw: bytes) -> str:
-    return "; a JSON array is not JSONL, which has one object on each line" if raw.lstrip()[:1] == b"[" else ""
-
-
-def _wrong_conversation(row: Mapping[str, Any], blind: str) -> str:
-    if "messages" not in row:
-        other = next((words for key, words in OTHER_FORMATS.items() if key in row), "")
-        return "no `messages`" + (f"; this looks like {other}, which has to be converted first" if other else "")
+def _wrong(row: Row, format: Format | None, blind: str) -> str:
+    own = recognised(row)
+    if own is None or format is None:
+        return unknown(row)
+    if own is not format:
+        return f"the row is {own.name}, and the first one is {format.name}: a file has one format"
     if row.get("tools"):
         return "the row has `tools`, which this version would not train on"
-    messages = row["messages"]
-    if not isinstance(messages, list):
-        return f"`messages` is {kind(messages)}, not a list"
-    if not messages:
-        return "`messages` is empty"
-    wrong = next((reason for i, m in enumerate(messages, 1) if (reason := _wrong_message(m, i, blind))), "")
-    return wrong or _wrong_turns(messages) or _wrong_images(row, blind)
+    if format is not MESSAGES and has_images(row):
+        return f"the row has images: {WITH_MESSAGES}"
+    return format.wrong(row, blind)
 
 
-def _wrong_images(row: Mapping[str, Any], blind: str) -> str:
-    if blind:
-        return f"the row has images: {blind}" if has_images(row) else ""
-    return wrong_with_images(row)
+def _shortened(rows: Rows, path: Path | str) -> Iterator[Problem]:
+    bad = rows.left_out
+    yield from (Problem(row.reason, where=row.where) for row in bad[:SHOWN])
+    more = f"; the first {SHOWN} are named, `finefit data` names all" if len(bad) > SHOWN else ""
+    yield Problem(
+        f"{len(bad)} of {len(bad) + rows.rows} rows are wrong{more}",
+        where=str(path),
+        why="rows are never dropped or mended in silence",
+        hint=f"rows like {rows.format.example}; or on_bad_row: skip, which leaves them out",
+    )
 
 
-def _wrong_message(message: Any, number: int, blind: str) -> str:
-    where = f"message {number}"
-    if not isinstance(message, dict):
-        return f"{where} is {kind(message)}, not an object"
-    for key in ("role", "content"):
-        if key not in message:
-            other = ": `from` and `value` are ShareGPT's names" if "from" in message else ""
-            return f"{where} has no `{key}`{other}"
-    extra = [key for key, value in message.items() if key not in ("role", "content") and value is not None]
-    if extra:
-        return f"{where} has `{extra[0]}`, which this version would not train on: only role and content are read"
-    if message["role"] not in ROLES:
-        return f"{where} has the role {json.dumps(message['role'])}, not one of {', '.join(ROLES)}"
-    content = message["content"]
-    if not isinstance(content, str if blind else str | list):
-        parts = f"; content in parts is for images, and {blind}" if blind and isinstance(content, list) else ""
-        return f"the content of {where} is {kind(content)}, not text{parts}"
-    wrong = wrong_parts(content, where)
-    if not wrong and not all(_encodable(text) for text in texts_of(content)):
-        return f"the content of {where} has half of a surrogate pair, which is no character"
-    return wrong
+def said_of(rows: Rows, path: Path | str, assistant_only: bool) -> tuple[str, ...]:
+    """What a plan says of a file: how its rows are read, and what is not."""
+    said = [f"{path}: rows are {rows.format.words(assistant_only)}"]
+    if rows.unread:
+        said.append(f"{path}: not read: {', '.join(f'`{key}`' for key in rows.unread)}")
+    if rows.left_out:
+        said.append(_left_out_words(rows, path))
+    return tuple(said)
 
 
-def _wrong_turns(messages: list[Mapping[str, Any]]) -> str:
-    answers = ["".join(texts_of(message["content"])) for message in messages if message["role"] == "assistant"]
-    if not answers:
-        return "no message of the assistant: nothing to train on"
-    return "" if any(answer.strip() for answer in answers) else "every message of the assistant is empty"
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _left_out_words(rows: Rows, path: Path | str) -> str:
+    bad = rows.left_out
+    named = "; ".join(f"{row.where}: {row.reason}" for row in bad[:SHOWN])
+    more = f"; and {len(bad) - SHOWN} more, which `finefit data` names" if len(bad) > SHOWN else ""
+    return f"{path}: {len(bad)} of {len(bad) + rows.rows} rows are left out, as on_bad_row says: {named}{more}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
@@ -146,10 +148,27 @@ def files_are_there(given: Given) -> Iterator[Problem]:
         path = getattr(given.job, key)
         if given.has(key) and path and not Path(path).is_file():
             what = "is a folder" if Path(path).is_dir() else "no such file"
-            yield Problem(f"{what}: {path}", where=given.where(key), hint="a JSONL file" if "folder" in what else "")
+            yield Problem(f"{what}: {path}", where=given.where(key), hint=_file_hint(path, given.entries[key].value))
     output = given.job.output_dir
     if given.has("output_dir") and output and Path(output).is_file():
         yield Problem(f"this is a file: {output}", where=given.where("output_dir"), hint="a folder for the run")
+
+
+def bad_rows_are_of_a_file(given: Given) -> Iterator[Problem]:
+    if given.has("on_bad_row") and not given.job.data and "data" not in given.wrong:
+        yield Problem("there are no rows", where=given.where("on_bad_row"), hint="data: FILE, or leave it out")
+
+
+DATASET_ID = re.compile(r"[\w-]+/[\w.-]+")
+
+
+def _file_hint(path: str, written: Any) -> str:
+    if Path(path).is_dir():
+        return "a file of it: JSONL, JSON, CSV or Parquet"
+    if DATASET_ID.fullmatch(str(written)) and not Path(path).suffix:
+        fetch = f"`hf download --repo-type dataset {written}`, and name one of its files"
+        return f"rows of the hub are not downloaded: {fetch}"
+    return ""
 
 
 def model_folder_is_one(given: Given) -> Iterator[Problem]:
@@ -178,6 +197,7 @@ RULES: tuple[Rule, ...] = (
     evaluation_needs_rows,
     images_have_a_size,
     rows_show_their_own_images,
+    bad_rows_are_of_a_file,
     *engine_rules.RULES,
     *writing_rules.RULES,
     *preference_rules.RULES,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .kinds import kind
+from finefit.nouns.kinds import kind
 
 Content = str | list[Any]
 PARTS = ("text", "image")

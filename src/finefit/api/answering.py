@@ -1,0 +1,132 @@
+"""`generate`, `generate_file`, `chat`: what a model answers, with the adapter of a run or without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from finefit import whole
+from finefit.errors import BadInput, Problem
+from finefit.lower.orders import base_orders
+from finefit.nouns.knobs import Dtype, Knobs
+from finefit.nouns.sampling import AnsweredFile, Sampling
+from finefit.run import folder, session, worker
+from finefit.run.events import Event
+from finefit.search.packed import to_run
+from finefit.world.gpus import machine_named
+from finefit.world.models import find_model
+from finefit.world.questions import Question, read_questions
+
+Orders = dict[str, Any]
+LIKELIEST = Sampling()
+
+
+def generate(target: str, prompts: Sequence[str], sampling: Sampling = LIKELIEST, base: bool = False) -> list[str]:
+    """One answer a prompt, from a run's model with its adapter, or from a model folder; `base` leaves it out."""
+    asked = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    where = [f"prompt {number}" for number in range(1, len(prompts) + 1)]
+    texts: list[str] = _ask(_orders(target, base), asked, where, sampling)["texts"]
+    return texts
+
+
+def compare(target: str, prompts: Sequence[str], sampling: Sampling = LIKELIEST) -> tuple[list[str], list[str]]:
+    """Of the model before and after the run. One after the other: the two need not fit at once."""
+    _refuse_model(target)
+    return generate(target, prompts, sampling, True), generate(target, prompts, sampling)
+
+
+def generate_file(
+    target: str,
+    path: Path,
+    output: Path,
+    sampling: Sampling,
+    *,
+    base: bool = False,
+    compared: bool = False,
+    batch: int = 8,
+    say: Callable[[str], None] = lambda _: None,
+) -> AnsweredFile:
+    """Every row of a JSONL file with its answer, in their order. The file appears when it is whole; what was answered
+    before a kill is not answered again."""
+    if compared:
+        _refuse_model(target)
+    if output.exists():
+        raise BadInput(Problem("is there already", where=str(output), hint="another file, or move that one away"))
+    if not output.parent.is_dir():
+        raise BadInput(Problem("there is no such folder", where=str(output.parent)))
+    questions = read_questions(path)
+    parts = {"base_answer": True, "answer": False} if compared else {"answer": base}
+    found, kept = {}, []
+    for name, is_base in parts.items():
+        say(f"answering {len(questions):,} rows" + (", without the adapter" if is_base else ""))
+        lines = _lines_of(output, target, questions, sampling, is_base, batch)
+        asked = [question.messages for question in questions]
+        where = [question.where for question in questions]
+        orders, kept_in = _orders(target, is_base), str(lines.absolute())
+        found[name] = _ask(orders, asked, where, sampling, batch, kept_in, lambda event: say(event["text"]))
+        kept.append(lines)
+    rows = [
+        {**question.row, **{name: answers["texts"][number] for name, answers in found.items()}}
+        for number, question in enumerate(questions)
+    ]
+    whole.write(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    for lines in kept:
+        lines.unlink()
+    tokens = sum(answers["tokens"] for answers in found.values())
+    return AnsweredFile(str(output), len(rows), tokens, sum(answers["seconds"] for answers in found.values()))
+
+
+@contextmanager
+def chat(target: str, base: bool, sampling: Sampling) -> Iterator[session.Session]:
+    """A conversation with a model that stays loaded."""
+    with session.opened(_orders(target, base), sampling) as opened:
+        yield opened
+
+
+def _orders(target: str, base: bool) -> Orders:
+    here = machine_named("auto")
+    if Path(target, "plan.json").exists():
+        run = folder.open_run(Path(target))
+        orders: Orders = json.loads(run.orders.read_text())
+        if not base and not run.adapter.is_dir():
+            hint = f"finefit train {target} --resume; or --base, for the model without it"
+            raise BadInput(Problem("this run is not over: it has no result yet", where=target, hint=hint))
+        device = "cpu" if here.is_cpu else orders["device"]
+        return orders | {"adapter": None if base else str(run.adapter.absolute()), "device": device}
+    model = find_model(target, for_training=True)
+    dtype: Dtype = "float32" if here.is_cpu else "bfloat16"
+    orders = base_orders(model, to_run(model), Knobs(max_length=0, dtype=dtype), here, False)
+    return orders | {"adapter": None}
+
+
+def _ask(
+    orders: Orders,
+    conversations: Sequence[Sequence[dict[str, str]]],
+    where: Sequence[str],
+    sampling: Sampling,
+    batch: int = 1,
+    lines: str | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> dict[str, Any]:
+    asked = {"conversations": conversations, "where": where, "batch": batch, "lines": lines}
+    return worker.ask("generate", orders | asked | sampling.lower(), on_event)
+
+
+def _lines_of(
+    output: Path, target: str, questions: Sequence[Question], sampling: Sampling, base: bool, batch: int
+) -> Path:
+    """Where the answers are kept until they are whole: of the same questions, asked the same way of the same model."""
+    adapter = Path(target, "adapter")
+    made = [f"{file.name} {file.stat().st_mtime_ns}" for file in sorted(adapter.glob("*.safetensors"))]
+    asked = [str(Path(target).absolute()), made, base, batch, sampling.lower(), [each.messages for each in questions]]
+    digest = sha256(json.dumps(asked).encode()).hexdigest()[:12]
+    return output.with_name(f".partial-{output.name}-{digest}")
+
+
+def _refuse_model(target: str) -> None:
+    if not Path(target, "plan.json").exists():
+        raise BadInput(Problem("is no run: there is nothing to compare with", where=target, hint="a run folder"))

@@ -1,0 +1,127 @@
+"""The model card of an exported run: README.md, with what its plan, its receipt and its check say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from finefit.nouns.exported import Exported
+from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
+from finefit.nouns.plan import Plan
+from finefit.nouns.receipt import Receipt
+from finefit.units import human_bytes
+
+
+def card_of(plan: Plan, receipt: Receipt, exported: Exported) -> str:
+    return "\n".join([*_front(plan), "", *_words(plan, receipt, exported)]) + "\n"
+
+
+def _front(plan: Plan) -> list[str]:
+    """What the hub reads. Names are quoted: YAML takes JSON's strings."""
+    return [
+        "---",
+        f"base_model: {json.dumps(_name_of(plan))}",
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "tags:",
+        "- finefit",
+        f"- {name_of(plan.method)}",
+        "---",
+    ]
+
+
+def _words(plan: Plan, receipt: Receipt, exported: Exported) -> Iterator[str]:
+    base = _name_of(plan)
+    yield f"# {base}, fine-tuned"
+    yield ""
+    yield f"{_method_words(plan.method)} of `{base}` on `{Path(plan.job.data or '').name}`, by finefit."
+    if exported.dequantized:
+        yield (
+            f"The base was trained beside in {_bits(plan.method)} bits; the adapter is merged onto its dequantised "
+            "weights, which are what was trained saw."
+        )
+    yield "The licence of the base model holds for this one."
+    yield ""
+    yield from _table("Training", _training(plan, receipt))
+    yield ""
+    yield from _table("Memory", _memory(receipt))
+    yield ""
+    yield from _table("This export", _check(exported))
+    yield ""
+    yield from _table("Versions", dict(receipt.stack))
+
+
+def _table(title: str, facts: dict[str, str]) -> Iterator[str]:
+    yield f"## {title}"
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    for name, fact in facts.items():
+        if fact:
+            yield f"| {name} | {fact} |"
+
+
+def _training(plan: Plan, receipt: Receipt) -> dict[str, str]:
+    knobs, data = plan.knobs, plan.data
+    rows = (
+        "" if data is None else f"{data.rows:,}, {data.total_tokens:,} tokens, {data.trained_tokens:,} of them trained"
+    )
+    batch = knobs.per_device_train_batch_size * knobs.gradient_accumulation_steps
+    return {
+        "rows": rows,
+        "steps": f"{receipt.steps:,}",
+        "rows a step": f"{batch}",
+        "learning rate": f"{plan.orders['trainer']['learning_rate']:g}",
+        "weights": f"{knobs.dtype}, mixed precision {knobs.mixed_precision}",
+        "optimizer": knobs.optim,
+        "training loss": _from_to(receipt.train_loss_first, receipt.train_loss_last),
+        "held-out loss": _from_to(receipt.eval_loss_before, receipt.eval_loss_after),
+        "seed": f"{receipt.seed}",
+    }
+
+
+def _memory(receipt: Receipt) -> dict[str, str]:
+    peak = receipt.peak
+    return {
+        "machine": receipt.machine,
+        "peak, predicted": human_bytes(peak.predicted_bytes),
+        f"peak, measured ({receipt.measured_by})": human_bytes(peak.measured_bytes),
+    }
+
+
+def _check(exported: Exported) -> dict[str, str]:
+    near, far = exported.difference, exported.from_trained
+    apart = f"at most {near.max_difference:.3g} apart, tolerance {exported.tolerance:.3g}"
+    facts = {"weights": f"{exported.dtype}, {human_bytes(exported.nbytes)}"}
+    if far is None:
+        facts["logits, to the trained model"] = apart
+    else:
+        facts["logits, to the adapter beside these weights"] = apart
+        mean = f"{far.mean_difference:.3g} in the mean"
+        facts["logits, to the trained model"] = f"at most {far.max_difference:.3g} apart, {mean}"
+    rows = f"{exported.rows} rows of the run" if exported.rows else "a greeting: the run's rows are gone"
+    return facts | {"compared on": rows}
+
+
+def _name_of(plan: Plan) -> str:
+    """A folder of somebody's machine says nothing to others."""
+    return Path(plan.model.id).name if Path(plan.model.id).exists() else plan.model.id
+
+
+def _method_words(method: Method) -> str:
+    match method:
+        case Full():
+            return "Full fine-tuning"
+        case LoRA():
+            return f"LoRA (r {method.r}, alpha {method.alpha}), merged,"
+        case QLoRA():
+            return f"QLoRA (r {method.r}, alpha {method.alpha}, {method.bits} bits), merged,"
+
+
+def _bits(method: Method) -> int:
+    return method.bits if isinstance(method, QLoRA) else 16
+
+
+def _from_to(first: float | None, last: float | None) -> str:
+    return "" if first is None or last is None else f"{first:.4f} → {last:.4f}"

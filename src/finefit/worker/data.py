@@ -1,0 +1,160 @@
+"""What the trainer would make of a data file: TRL's own preparation of its rows, without a model.
+
+Orders: model (its folder), data (as a run's), trainer (`assistant_only_loss`), examples. Out: lengths (of each row all
+tokens, and the trained ones; null where the rows cannot be written), examples (rows by their place in the dataset, as
+the chat template writes them, in pieces that are trained or not), checks (what, is_right, why).
+
+Knows: TRL 1.16, whose `SFTTrainer._prepare_dataset` asks its trainer for a tokenizer, a chat template and whether the
+completion alone is trained: these are given here as the trainer's `__init__` finds them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from datasets import Dataset
+from jinja2 import TemplateError
+from transformers import AutoTokenizer
+from trl import SFTConfig, SFTTrainer
+from trl.chat_template_utils import (
+    get_training_chat_template,
+    has_generation_markers,
+    is_chat_template_stop_token_trained,
+)
+from trl.data_utils import _tokenize, common_prefix_length, is_conversational
+
+from .rows import dataset_of
+
+UNTRAINED = -100
+CANNOT = "rows can be written with the model's chat template"
+
+
+def main(orders_path: str, out_path: str) -> None:
+    Path(out_path).write_text(json.dumps(looked(json.loads(Path(orders_path).read_text()))))
+
+
+def looked(orders: dict[str, Any]) -> dict[str, Any]:
+    tokenizer = AutoTokenizer.from_pretrained(orders["model"]["folder"])
+    rows = dataset_of(orders["data"], "train")
+    turns = orders["trainer"]["assistant_only_loss"]
+    try:
+        template = _template(tokenizer, rows[0], turns)
+        prepared = _prepared(rows, tokenizer, template, turns)
+    except (TemplateError, ValueError, RuntimeError, TypeError) as error:
+        return {"lengths": None, "examples": [], "checks": [_check(CANNOT, False, str(error).splitlines()[0])]}
+    ids, labels = list(prepared["input_ids"]), list(prepared["labels"])
+    trained = [sum(label != UNTRAINED for label in each) for each in labels]
+    return {
+        "lengths": [[len(each), count] for each, count in zip(ids, trained, strict=True)],
+        "examples": [
+            {"row": n, "tokens": len(ids[n]), "pieces": list(_pieces(tokenizer, ids[n], labels[n]))}
+            for n in _chosen([len(each) for each in ids], orders["examples"])
+        ],
+        "checks": [
+            *_template_checks(tokenizer, template, is_conversational(rows[0])),
+            *_prompt_check(tokenizer, template, rows, ids),
+            _stop_check(tokenizer, template, labels, turns),
+        ],
+    }
+
+
+def _template(tokenizer: Any, row: dict[str, Any], turns: bool) -> str | None:
+    """As SFTTrainer chooses it; None is the tokenizer's own."""
+    if not is_conversational(row):
+        return None
+    if tokenizer.chat_template is None:
+        raise ValueError("the tokenizer has no chat template, and these rows are conversations")
+    if turns and not has_generation_markers(tokenizer.chat_template):
+        template: str | None = get_training_chat_template(tokenizer)
+        return template
+    return None
+
+
+def _prepared(rows: Dataset, tokenizer: Any, template: str | None, turns: bool) -> Any:
+    columns = rows.column_names
+    asked = SimpleNamespace(
+        _tokenizer=tokenizer,
+        chat_template=template,
+        completion_only_loss="prompt" in columns and "completion" in columns,
+    )
+    config = SFTConfig(assistant_only_loss=turns, max_length=None, use_cpu=True, bf16=False, report_to="none")
+    return SFTTrainer._prepare_dataset(asked, rows, tokenizer, config, False, None, "train")
+
+
+def _chosen(lengths: Sequence[int], count: int) -> list[int]:
+    """Rows from the shortest to the longest, evenly spread."""
+    by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
+    last = len(by_length) - 1
+    return list(dict.fromkeys(by_length[last * place // max(1, count - 1)] for place in range(count)))
+
+
+def _pieces(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> Iterator[dict[str, Any]]:
+    pairs = zip(ids, labels, strict=True)
+    for is_trained, group in groupby(pairs, key=lambda pair: pair[1] != UNTRAINED):
+        text = tokenizer.decode([token for token, _ in group], skip_special_tokens=False)
+        yield {"text": text, "is_trained": is_trained}
+
+
+TURNS = [
+    {"role": "user", "content": "one"},
+    {"role": "assistant", "content": "two"},
+    {"role": "user", "content": "three"},
+    {"role": "assistant", "content": "four"},
+]
+
+
+def _template_checks(tokenizer: Any, template: str | None, is_chat: bool) -> Iterator[dict[str, Any]]:
+    """That what comes later changes nothing before it; messages of tools are not tried."""
+    if not is_chat:
+        return
+
+    def written(turns: int, **more: bool) -> str:
+        return str(tokenizer.apply_chat_template(TURNS[:turns], chat_template=template, tokenize=False, **more))
+
+    try:
+        keeps = written(4).startswith(written(2))
+        prompts = written(2).startswith(written(1, add_generation_prompt=True))
+    except (TemplateError, TypeError, ValueError) as error:
+        yield _check("the chat template takes turns of a user and an assistant", False, str(error).splitlines()[0])
+        return
+    why = "two turns are no beginning of the same two with more after them"
+    yield _check("an earlier turn is written alike whatever follows it", keeps, "" if keeps else why)
+    why = "a question with the generation prompt is no beginning of question and answer"
+    yield _check("an answer in training stands where it is asked for later", prompts, "" if prompts else why)
+
+
+def _prompt_check(tokenizer: Any, template: str | None, rows: Dataset, ids: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """TRL trains from where the tokens of the prompt and those of both part."""
+    if "prompt" not in rows.column_names:
+        return
+    parted = 0
+    for prompt, whole in zip(rows["prompt"], ids, strict=True):
+        more = {"add_generation_prompt": True} if isinstance(prompt, list) else {}
+        alone = _tokenize(tokenizer, prompt, chat_template=template, **more)["input_ids"]
+        parted += common_prefix_length(alone, whole) < len(alone)
+    why = f"in {parted} of {len(ids)} rows the prompt's last tokens are others with the completion after them"
+    yield _check("prompts end where a token ends", not parted, why if parted else "")
+
+
+def _stop_check(tokenizer: Any, template: str | None, labels: Sequence[Any], turns: bool) -> dict[str, Any]:
+    ends = {tokenizer.eos_token_id, *tokenizer.get_added_vocab().values()}
+    endless = sum(_last(tokenizer, each) not in ends for each in labels)
+    why = f"the last trained token of {endless} of {len(labels)} rows ends nothing" if endless else ""
+    if not why and turns and not is_chat_template_stop_token_trained(tokenizer, chat_template=template):
+        why = "where a message of the user follows, the end of the answer is not trained"
+    return _check("the stop token is trained", not why, why)
+
+
+def _last(tokenizer: Any, labels: Sequence[int]) -> int | None:
+    """The last trained token that is more than blank."""
+    trained = (label for label in reversed(labels) if label != UNTRAINED)
+    return next((label for label in trained if tokenizer.decode([label]).strip()), None)
+
+
+def _check(what: str, is_right: bool, why: str) -> dict[str, Any]:
+    return {"what": what, "is_right": is_right, "why": why}
