@@ -15,7 +15,7 @@ from finefit.nouns.planned import Candidate, Chosen, Weighed
 from finefit.nouns.receipt import RangeGap, Receipt, TimeGap
 from finefit.nouns.workload import Workload
 from finefit.show.planned import show_run
-from finefit.show.terminal import console_on, show_answers, show_estimate, show_plan, show_receipt
+from finefit.show.terminal import console_on, show_estimate, show_plan, show_receipt
 from finefit.units import GIB
 
 
@@ -120,11 +120,3 @@ def test_a_receipt_says_whether_a_step_took_as_long_as_predicted(
     assert "a step" not in capsys.readouterr().out
     show_receipt(replace(receipt, step=TimeGap(1.0, 2.0, 3.0, 2.5)))
     assert "2.5 s on average, inside of 2.0 s (1.0 s to 3.0 s) predicted" in capsys.readouterr().out
-
-
-def test_answers_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """One answer is the output alone; several stand under their prompts."""
-    show_answers(["a"], ["[red]x[/red]\ny"])
-    assert capsys.readouterr().out == "[red]x[/red]\ny\n"
-    show_answers(["a", "b"], ["1", "2"])
-    assert capsys.readouterr().out.split() == ["a", "1", "b", "2"]
