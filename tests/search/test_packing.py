@@ -111,6 +111,11 @@ def test_a_plan_says_what_packing_gains() -> None:
     assert both.seconds_apart is not None
     assert both.seconds_packed is not None
     assert both.seconds_packed < both.seconds_apart
+    roomy = packing_of(
+        job, (apart, PACE), (replace(apart, max_length=90, packing=True), PACE), 1, lengths, is_chosen=True
+    )
+    assert roomy is not None
+    assert (roomy.length, roomy.sequences) == (90, 2)
     assert packing_of(job, (apart, PACE), None, 1, Lengths((64, 64), 1, is_guessed=False), is_chosen=False) is None
 
 

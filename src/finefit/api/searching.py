@@ -56,6 +56,8 @@ class Sought:
     lengths: Lengths | None
     # of the job's own rows
     notes: tuple[str, ...] = ()
+    room: int = 0
+    # tokens of a sequence, where rows share one
 
 
 @dataclass
@@ -97,6 +99,7 @@ class Searched:
         job, lengths, is_packed = self.about.job, self.about.lengths, best.knobs.packing
         if lengths is None or job.task != "sft" or job.image_size is not None:
             return None
+        job = replace(job, max_length=self.about.room)
         kind = replace(job, packing=not is_packed) if is_packed or not mixes(self.about.model) else None
         others = [] if kind is None else self.found(_on_engine(kind, best.knobs), best.method)
         other = min((one for one in others if self.search.seems_to_fit(one)), key=order, default=None)
@@ -209,7 +212,8 @@ def sought(job: Job, model: Model, machine: Machine, rows: Rows | None, notes: t
     planned_for = min(lengths.longest, job.max_length or lengths.longest)
     if job.packing:  # as long as sequences may be; what is not packed is as long as its longest row
         planned_for = job.max_length or lengths.longest
-    return Sought(replace(job, max_length=planned_for), model, machine, lengths, (*notes, how))
+    room = job.max_length or lengths.longest
+    return Sought(replace(job, max_length=planned_for), model, machine, lengths, (*notes, how), room)
 
 
 def _on_engine(job: Job, knobs: Knobs) -> Job:

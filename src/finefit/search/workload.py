@@ -95,7 +95,7 @@ def packing_of(
     known = apart or together
     if known is None:
         return None
-    tokens, length = lengths.tokens, known[0].max_length
+    tokens, length = lengths.tokens, together[0].max_length if together else job.max_length or lengths.longest
     sequences = packed(tokens, length)
     if len(sequences) == len(tokens):
         return None
