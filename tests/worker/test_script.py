@@ -26,6 +26,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "gradient_checkpointing": "all",
     },
     "qlora, none checkpointed": {"gradient_checkpointing": 0, "quantization": QUANTIZATION},
+    "packed": {"packs": True},
 }
 
 
@@ -60,8 +61,9 @@ def test_a_script_trains_as_finefit_does(
 ) -> None:
     """Loss, gradient norm and learning rate of each step are those of finefit's own run, to the last digit."""
     changes = dict(RECIPES[name])
-    quantization = changes.pop("quantization", None)
+    quantization, packs = changes.pop("quantization", None), changes.pop("packs", False)
     told = made(orders(max_steps=STEPS, **changes), quantization)
+    told["trainer"] |= {"padding_free": True} if packs else {}
     run = new_run(**told)
     assert run.finish() == 0, run.path.with_suffix(".log").read_text()[-3000:]
     alone = run_alone(script(told, {}, "python train.py"), tmp_path / "alone")

@@ -25,10 +25,16 @@ ONCE: dict[str, Any] = {"rehearsal": {"accumulation": 1}}
 TWICE: dict[str, Any] = {"rehearsal": {"accumulation": 2}}
 """Micro-batches; those of preferences take twice as long, and have the same storages. Where what is not quantised is
 float32 (`prepare`), their chunks of tokens tell six histories, which are those of rows."""
+FLAT: dict[str, Any] = {
+    "trainer": {"bf16": True, "padding_free": True},
+    "rehearsal": {"documents": 2, "accumulation": 1},
+}
+"""Rows that share a sequence: a micro-batch is one of several documents."""
 RECIPES: dict[str, dict[str, Any]] = {
     "lora": orders(device="cuda", gradient_checkpointing="all", trainer={"bf16": True}, model={"dtype": "bfloat16"}),
     "full, eager, whole logits": orders(device="cuda", peft=None, loss="full", model={"attn_implementation": "eager"}),
     "4 bits": orders(device="cuda", gradient_checkpointing="all", model=merged({"dtype": "bfloat16"}, NF4)),
+    "packed, lora": orders(device="cuda", gradient_checkpointing="all", **FLAT, model={"dtype": "bfloat16"}),
     "preferences, adapters off": orders(
         device="cuda",
         task=ADAPTER_OFF,
@@ -67,11 +73,15 @@ def sequences(name: str) -> int:
     return 2 if "task" in RECIPES[name] else 1
 
 
+def is_flat(name: str) -> bool:
+    return "documents" in RECIPES[name]["rehearsal"]
+
+
 @cache
 def tape(name: str) -> Tape:
     """As `finefit.rehearsal.build` makes it, in this process."""
     made = Tape((), BOUNDS, {})
-    free = Free(None if RECIPES[name]["peft"] else 0, sequences(name))
+    free = Free(None if RECIPES[name]["peft"] else 0, sequences(name), is_flat=is_flat(name))
     points = first_points(BOUNDS, free)
     while points:
         for point in points:
@@ -101,6 +111,7 @@ def test_replay_is_the_rehearsal_at_unseen_points(name: str) -> None:
         length = seeded.randint(600, 2500)
         rows = seeded.randint(1, 10_000 // length)
         point = Point(max(1, rows // sequences(name)), length, rank, sequences=sequences(name))
+        point = Point(1, point.tokens, rank, documents=2) if is_flat(name) else point
         layers = seeded.choice([4, 7, 9])
         replayed, direct = tape(name).at(point, letters(name, layers)), recorded(name, point, layers)
         assert replayed is not None, point

@@ -30,6 +30,7 @@ from finefit.rehearsal.generation import find as find_answer
 from finefit.rehearsal.own_rows import Files, OwnRows, checked_files, rehearse_rows
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.rehearsal.timed import setup_of
+from finefit.search import packing
 from finefit.search.choice import suited
 from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.generation import parts_to_write
@@ -73,6 +74,9 @@ def estimate(
     if isinstance(task, DPO):
         on_one(machine, knobs, "how several GPUs and engines share a reference is not modelled: preferences have one")
     knobs, changed = suited(knobs, found)
+    if knobs.packing:
+        packing.refuse_mixed(found)
+    supposed = (*supposed_of(task), *packing.supposed_of(knobs))
     engine = engine_for(knobs, machine, found)
     alone, loop = of_one_rank(engine, knobs, loop)
     recipe = Recipe(found, method, alone, machine, loop, trust_remote_code, images, task)
@@ -93,7 +97,7 @@ def estimate(
         task=task,
         source=told.source,
         stack=told.stack,
-        notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *supposed_of(task), *told.notes),
+        notes=(*notes, *agreed, *changed, *left_out(found, images, knobs), *supposed, *told.notes),
         seconds=time.perf_counter() - started,
     )
 
@@ -117,6 +121,8 @@ def estimate_rows(
     files = checked_files(job, cannot_show(model))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)
+    if knobs.packing:
+        packing.refuse_mixed(model)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     say = progress or (lambda _: None)
     say("rehearsing the training step")
@@ -130,10 +136,10 @@ def on_rows(
     """A recipe, rehearsed with the rows of a job's file. Raises `BadInput`."""
     started, model, machine = time.perf_counter(), recipe.model, recipe.machine
     own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
-    padded = replace(recipe.knobs, max_length=own.length)
-    shorter = _half_of_tape(replace(recipe, knobs=padded), own)
-    ledger = ledger_from(own.recording, model, padded, machine, shorter, own.rows)
-    knobs = replace(recipe.knobs, max_length=own.data.longest_tokens)
+    recorded = own.recorded(recipe.knobs)
+    shorter = _half_of_tape(replace(recipe, knobs=recorded), own)
+    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows)
+    knobs = own.met(recipe.knobs, job)
     estimate = Estimate(
         model=model,
         method=recipe.method,

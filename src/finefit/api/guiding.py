@@ -49,7 +49,7 @@ def guide(
     named = tuple(gpus) or ((job.gpu,) if job.gpu not in ("auto", "cpu") else USUAL_GPUS)
     _refuse(job, named)
     subject = Subject(
-        job=replace(job, max_length=job.max_length or USUAL_LENGTH, task="sft"),
+        job=replace(job, max_length=job.max_length or USUAL_LENGTH, task="sft", packing=False),
         model=find_model(job.model, job.trust_remote_code),
         gpus=named,
         asks=Verbs(say, rehearses=not is_quick),

@@ -18,6 +18,7 @@ from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
 from finefit.search.packed import beside_packed
+from finefit.search.packing import refuse_mixed
 from finefit.search.workload import workload
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
@@ -76,12 +77,15 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     files = checked_files(job)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
+    if knobs.packing:
+        refuse_mixed(model)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     found = decide(Wish(job, files, recipe, observer))
     if isinstance(found, NoFit):
         return found
     estimate, own = found.tried.estimate, found.tried.own
-    takes = pace(own.recording, replace(recipe, knobs=estimate.knobs), estimate.knobs, None)
+    recorded = own.recorded(estimate.knobs)
+    takes = pace(own.recording, replace(recipe, knobs=recorded), recorded, None)
     lengths = Lengths(own.lengths, own.data.longest_line, is_guessed=False)
     return Plan(
         job=job,
@@ -91,7 +95,7 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
         machine=machine,
         ledger=estimate.ledger,
         data=own.data,
-        steps=optimizer_steps(own.orders["trainer"], own.data.rows),
+        steps=optimizer_steps(own.orders["trainer"], own.data.sequences),
         stack=own.stack,
         notes=(*notes, *agreed, *changed, *found.notes, *own.notes),
         orders=own.orders,

@@ -13,21 +13,24 @@ from finefit.estimate.reserved import beside_tensors
 from finefit.nouns.advice import Advice, Effect
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Method, name_of
 from finefit.nouns.model import Model
+from finefit.nouns.pace import Pace
 from finefit.nouns.planned import Candidate, Planned
-from finefit.nouns.workload import Lengths, Workload
+from finefit.nouns.workload import Lengths, Packing, Workload
 from finefit.rehearsal.few import Rehearsals
 from finefit.search.advice import Basis, advise, pinned
 from finefit.search.candidates import Asked, candidates
 from finefit.search.choice import choose
 from finefit.search.dials import engines
-from finefit.search.fastest import Search
+from finefit.search.fastest import Search, order
 from finefit.search.packed import beside_packed
+from finefit.search.packing import mixes, refuse_mixed, ways
 from finefit.search.plan import Answer, Group, search_plan
 from finefit.search.preferences import refuse_unproven, task_of
-from finefit.search.workload import workload
+from finefit.search.workload import packing_of, workload
 from finefit.world import prices as price_lists
 from finefit.world.gpus import machine_named
 from finefit.world.lengths import file_lengths
@@ -53,6 +56,8 @@ class Sought:
     lengths: Lengths | None
     # of the job's own rows
     notes: tuple[str, ...] = ()
+    room: int = 0
+    # tokens of a sequence, where rows share one
 
 
 @dataclass
@@ -86,7 +91,21 @@ class Searched:
             notes=(*self.about.notes, *self.notes),
             workload=None if choice is None else self._workload(choice),
             advice=() if about is None else self.advice(about),
+            packing=None if self.answer.best is None else self._packing(self.answer.best),
         )
+
+    def _packing(self, best: Candidate) -> Packing | None:
+        """What it does, or would do: the other kind's fastest recipe as it is weighed, where tapes know one."""
+        job, lengths, is_packed = self.about.job, self.about.lengths, best.knobs.packing
+        if lengths is None or job.task != "sft" or job.image_size is not None:
+            return None
+        job = replace(job, max_length=self.about.room)
+        kind = replace(job, packing=not is_packed) if is_packed or not mixes(self.about.model) else None
+        others = [] if kind is None else self.found(_on_engine(kind, best.knobs), best.method)
+        other = min((one for one in others if self.search.seems_to_fit(one)), key=order, default=None)
+        apart, together = (other, best) if is_packed else (best, other)
+        ranks = 1 if best.engine is None else best.engine.ranks
+        return packing_of(job, _timed(apart), _timed(together), ranks, lengths, is_chosen=is_packed)
 
     def _workload(self, choice: Estimate) -> Workload | None:
         machine, lengths = choice.machine, self.about.lengths
@@ -133,10 +152,13 @@ def search_for(
         raise BadInput(Problem("how fast this GPU is, is not known", where="gpu", why=why, hint="finefit calibrate"))
     rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
     limit, beside = gpu.sure_bytes, beside_tensors(gpu, None).high
+    if job.packing is True:
+        refuse_mixed(model)
     tried, agreed = _groups(job, methods, model, machine, has_engines)
 
     def found(wished: Job, method: Method) -> list[Candidate]:
-        return list(candidates(Asked(wished, method, model, machine, about.lengths), rehearsals, limit))
+        asked = (Asked(way, method, model, machine, about.lengths) for way in ways(wished, model, about.lengths))
+        return [one for each in asked for one in candidates(each, rehearsals, limit)]
 
     checked = _Checked(job, say)
     search = Search(limit, beside, checked.high_bytes)
@@ -188,7 +210,18 @@ def sought(job: Job, model: Model, machine: Machine, rows: Rows | None, notes: t
     longest = max(range(len(tokens)), key=tokens.__getitem__)
     lengths = Lengths(tuple(tokens), rows.lines[longest], not has_tokenizer)
     planned_for = min(lengths.longest, job.max_length or lengths.longest)
-    return Sought(replace(job, max_length=planned_for), model, machine, lengths, (*notes, how))
+    if job.packing:  # as long as sequences may be; what is not packed is as long as its longest row
+        planned_for = job.max_length or lengths.longest
+    room = job.max_length or lengths.longest
+    return Sought(replace(job, max_length=planned_for), model, machine, lengths, (*notes, how), room)
+
+
+def _on_engine(job: Job, knobs: Knobs) -> Job:
+    return replace(job, zero_stage=knobs.zero_stage, offload=knobs.offload, fsdp=knobs.fsdp)
+
+
+def _timed(one: Candidate | None) -> tuple[Knobs, Pace] | None:
+    return None if one is None else (one.knobs, one.pace)
 
 
 def _weighed(wished: Job, model: Model, found: Found) -> Candidate | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from .plan import job_of
 from .words import split
 
 
-@with_recipe
+@partial(with_recipe, without=("packing",))  # all rows are as long
 def command(
     ctx: typer.Context,
     words: Annotated[list[str], about("MODEL|JOB.yaml", f"{MODEL}; or a job file.")],

@@ -16,7 +16,7 @@ from finefit import __version__
 from finefit.errors import BadInput, FinefitError, nearest
 
 from . import calibrate, chat, data, estimate, export, generate, guide, launch, matrix, plan, prices, receipt, train
-from .words import SETTINGS
+from .words import SETTINGS, with_values
 
 UNDERSCORES = {"token_normalize_func": SETTINGS["token_normalize_func"]}
 COMMANDS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -73,7 +73,7 @@ def main() -> None:
 def run(words: Sequence[str]) -> int:
     """One command line to its end; returns the exit code. No traceback unless FINEFIT_DEBUG is set."""
     try:
-        code = app(args=list(words) or ["--help"], prog_name="finefit", standalone_mode=False)
+        code = app(args=with_values(words) or ["--help"], prog_name="finefit", standalone_mode=False)
     except Exception as error:
         if os.environ.get("FINEFIT_DEBUG"):
             raise

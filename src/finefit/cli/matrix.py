@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 OTHERS = (
     "task", "method", "data", "on_bad_row", "reference", "reference_bits", "max_new_tokens", "num_beams",
-    "cache_implementation", "base",
+    "cache_implementation", "base", "packing",
 )  # fmt: skip
-"""Options of recipes that are no training step of rows, or that the matrix has in other words."""
+"""Options of recipes that are no training step of rows, that change nothing where all are as long, or that the matrix
+has in other words."""
 Value = TypeVar("Value")
 
 

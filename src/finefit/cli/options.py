@@ -81,6 +81,10 @@ RECIPE: dict[str, tuple[Any, Any]] = {
         Annotated[bool, typer.Option("--use-liger-kernel", help="Liger's kernels in every layer; needs liger-kernel.")],
         False,
     ),
+    "packing": (
+        Annotated[Text, option("[true|false|auto]", "Rows share sequences; auto: plan weighs it by --data. [false]")],
+        None,
+    ),
     "expandable_segments": (
         Annotated[
             bool | None,

@@ -20,6 +20,19 @@ SETTINGS: dict[str, Any] = {
 """Of commands whose words are split here: unknown options come through, `--max_length` is `--max-length`."""
 
 
+SAID_ALONE = {"--packing": "--packing=true", "--no-packing": "--packing=false"}
+"""Switches that have a third position: Typer's have two, or always a value."""
+
+
+def with_values(words: Sequence[str]) -> list[str]:
+    """Each of these switches with its value, `--packing auto` too."""
+    from finefit.world.spellings import WORDS
+
+    follows = [*(word.lower() for word in words[1:]), ""]
+    alone = [after not in (*WORDS, "auto") for after in follows]
+    return [SAID_ALONE.get(word, word) if is_alone else word for word, is_alone in zip(words, alone, strict=False)]
+
+
 @dataclass(frozen=True)
 class Words:
     about: str

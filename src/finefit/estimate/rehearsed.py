@@ -62,8 +62,8 @@ def ledger_from(
     shapes = Shapes(
         parameters=recording.parameters,
         trainable_parameters=recording.trainable_parameters,
-        micro_batch=knobs.per_device_train_batch_size,
-        length=knobs.max_length,
+        micro_batch=knobs.sequences,
+        length=knobs.length,
         hidden=model.hidden_size,
         vocabulary=text.get("vocab_size", model.config.get("vocab_size")),
         weight_dtype=knobs.dtype,

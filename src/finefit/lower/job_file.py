@@ -37,7 +37,7 @@ SECTIONS: tuple[Section, ...] = (
         "the answers",
         (
             *("max_length", "per_device_train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing"),
-            *("dtype", "mixed_precision", "optim", "attn_implementation", "loss", "use_liger_kernel"),
+            *("dtype", "mixed_precision", "optim", "attn_implementation", "loss", "use_liger_kernel", "packing"),
             *("expandable_segments", "zero_stage", "offload", "fsdp", "freeze_vision_tower"),
             *("vit_gradient_checkpointing", "reference", "reference_bits", "image_size", "images"),
         ),
@@ -46,7 +46,7 @@ SECTIONS: tuple[Section, ...] = (
 )
 """A comment, and the keys below it. `output_dir` is not repeated: the same job can be run again."""
 
-SWITCHES = ("use_liger_kernel", "fsdp", "freeze_vision_tower", "trust_remote_code")
+SWITCHES = ("use_liger_kernel", "packing", "fsdp", "freeze_vision_tower", "trust_remote_code")
 """Off where nothing is said."""
 
 

@@ -13,6 +13,7 @@ from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.packed import Packed, packed_in
 from finefit.tape.layers import few_of
+from finefit.tape.sizes import DOCUMENTS
 
 from .images import images_of, words_of
 from .layers import layers_of, told
@@ -58,6 +59,7 @@ def base_orders(
             "gradient_checkpointing": False,  # set on the blocks themselves: the first n of them
             "report_to": "none",
             "disable_tqdm": True,
+            **({"padding_free": True} if knobs.packing else {}),
         },
         "gradient_checkpointing": knobs.gradient_checkpointing,
         "tower": {"frozen": knobs.freeze_vision_tower, "checkpointed": knobs.vit_gradient_checkpointing},
@@ -132,6 +134,7 @@ def rehearsal_orders(
             "compute_capability": list(capability),
             "hold_outputs": loop.hold_outputs,
             "attention_kernel": "flash" if flash else loop.attention_kernel,
+            **({"documents": DOCUMENTS} if knobs.packing else {}),
             "images": None if images is None else words_of(images_of(model, images, knobs.max_length)),
         },
     }

@@ -13,7 +13,15 @@ from typing import Any
 
 from finefit.nouns.packed import said_of_quantization
 
-from .script_parts import CHECKPOINT, CONVERSATIONS, LONGEST_FIRST, PREFERENCES, SAME_AFTER_THE_REFERENCE, WHOLE_LOSS
+from .script_parts import (
+    CHECKPOINT,
+    CONVERSATIONS,
+    LONGEST_FIRST,
+    PREFERENCES,
+    SAME_AFTER_THE_REFERENCE,
+    WHOLE_LOSS,
+    packed_first,
+)
 
 Orders = Mapping[str, Any]
 IN_QUIET = ("disable_tqdm", "gradient_checkpointing", "save_total_limit")
@@ -42,6 +50,11 @@ def _is_dpo(orders: Orders) -> bool:
 
 def _is_packed(orders: Orders) -> bool:
     return said_of_quantization(orders["model"]["config"]) is not None
+
+
+def _packs(orders: Orders) -> bool:
+    """Rows share sequences."""
+    return bool(orders["trainer"].get("padding_free"))
 
 
 def _own_loss(orders: Orders) -> bool:
@@ -84,6 +97,7 @@ def _wanted(orders: Orders) -> Iterator[tuple[str, bool]]:
     yield "from transformers.integrations.liger import apply_liger_kernel", orders["loss"] == "liger"
     yield "from transformers.modeling_layers import GradientCheckpointingLayer", checkpoints
     yield ("from trl import DPOConfig, DPOTrainer" if dpo else "from trl import SFTConfig, SFTTrainer"), True
+    yield "from trl.data_utils import pack_dataset", _packs(orders)
     yield "from trl.trainer import dpo_trainer", dpo and checkpoints
 
 
@@ -102,7 +116,7 @@ def _definitions(orders: Orders) -> Iterator[str]:
         yield PREFERENCES
     else:
         yield CONVERSATIONS
-        yield LONGEST_FIRST + (WHOLE_LOSS if _own_loss(orders) else "")
+        yield (packed_first() if _packs(orders) else LONGEST_FIRST) + (WHOLE_LOSS if _own_loss(orders) else "")
     if orders["gradient_checkpointing"] != 0:
         yield CHECKPOINT
         if _is_dpo(orders):
@@ -175,9 +189,14 @@ def _trainer(orders: Orders) -> list[str]:
     words |= {"eval_dataset": "conversations(EVAL_DATA)"} if orders["data"]["eval"] else {}
     liger = ['apply_liger_kernel(model, {"fused_linear_cross_entropy": True})'] if orders["loss"] == "liger" else []
     lines = [*liger, *_call("trainer = ", "Planned", words | _tokenizer())]
+    if orders["max_length"] or _packs(orders):
+        lines += ['longest = max(len(ids) for ids in trainer.train_dataset["input_ids"])']
     if orders["max_length"]:
-        lines += ['longest = max(len(ids) for ids in trainer.train_dataset["input_ids"])', "if longest > MAX_LENGTH:"]
+        lines += ["if longest > MAX_LENGTH:"]
         lines += [f'{INDENT}raise SystemExit(f"a row has {{longest}} tokens: planned were {{MAX_LENGTH}} at most")']
+    if _packs(orders):
+        lines += ['rows = trainer.train_dataset.select_columns(["input_ids", "labels"])']
+        lines += [f"trainer.train_dataset = pack_dataset(rows, {'MAX_LENGTH' if orders['max_length'] else 'longest'})"]
     return lines
 
 

@@ -52,6 +52,39 @@ class Planned(SFTTrainer):
         return LongestFirst([len(ids) for ids in rows["input_ids"]], self.args)
 '''
 
+FULLEST_TOGETHER = (
+    (
+        "        self.last = self.per_step - micro_batch\n",
+        "        self.last, self.together = self.per_step - micro_batch, micro_batch\n",
+    ),
+    (
+        "            places = [place for place in (self.per_step + self.last, self.last) if place < len(order)]\n",
+        "            firsts = (self.per_step + self.last, self.last)\n"
+        "            whole = [first for first in firsts if first + self.together <= len(order)]\n"
+        "            places = [place for first in whole for place in range(first, first + self.together)]\n",
+    ),
+    ('[len(ids) for ids in rows["input_ids"]]', "fullness(rows, self.args.per_device_train_batch_size)"),
+)
+"""What is other in the order of sequences that rows share: what is said, and what takes its place."""
+
+FULLNESS = '''
+def fullness(rows, micro_batch):
+    """Tokens of each sequence, then documents; of those that come one by one, a single document's has no mask."""
+    tokens, documents = [len(ids) for ids in rows["input_ids"]], [len(each) for each in rows["seq_lengths"]]
+    behind = max(tokens) + 1 if micro_batch == 1 else 0
+    weights = (length - (behind if count == 1 else 0) for length, count in zip(tokens, documents))
+    return [weight * (sum(documents) + 1) + count for weight, count in zip(weights, documents)]
+'''
+
+
+def packed_first() -> str:
+    text = LONGEST_FIRST
+    for said, instead in FULLEST_TOGETHER:
+        assert text.count(said) == 1, said
+        text = text.replace(said, instead)
+    return FULLNESS + "\n" + text
+
+
 WHOLE_LOSS = '''
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """In training the model's own loss, in the place of TRL's fused head."""

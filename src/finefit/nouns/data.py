@@ -26,3 +26,10 @@ class DataFacts:
     left_out: int = 0
     # bad rows that are not trained on, as `on_bad_row` says
     eval_left_out: int = 0
+    packed_rows: int | None = None
+    # sequences that the rows share; None: each is its own
+
+    @property
+    def sequences(self) -> int:
+        """That an epoch has."""
+        return self.rows if self.packed_rows is None else self.packed_rows

@@ -69,6 +69,8 @@ class Job:
     attn_implementation: Attention | None = None
     loss: Loss | None = None
     use_liger_kernel: bool = False
+    packing: bool | Literal["auto"] = False
+    # rows share sequences of at most `max_length`; a batch is then counted in those
     expandable_segments: bool | None = None
     zero_stage: ZeroStage | None = None
     offload: Offload | None = None

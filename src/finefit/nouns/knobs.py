@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .engine import Offload, ZeroStage
@@ -33,6 +33,8 @@ class Knobs:
     # computes them
     use_liger_kernel: bool = False
     # Liger's kernels for the rotary embedding, the norms and the MLP of every layer
+    packing: bool = False
+    # a micro-batch is one sequence, of rows that do not see each other: TRL's best-fit-decreasing, without padding
     expandable_segments: bool = False
     # of CUDA's caching allocator: one segment that grows page by page, in the place of many; torch's default is off
     zero_stage: ZeroStage | None = None
@@ -45,3 +47,18 @@ class Knobs:
     # of a model that sees: the language model alone is trained, or has adapters; what projects images stays, too
     vit_gradient_checkpointing: bool | None = None
     # the tower's layers recomputed; None: as transformers' one switch sets them, where any layer is
+
+    @property
+    def sequences(self) -> int:
+        """Of a micro-batch, as the model sees it."""
+        return 1 if self.packing else self.per_device_train_batch_size
+
+    @property
+    def length(self) -> int:
+        """Tokens of each."""
+        return self.max_length * (self.per_device_train_batch_size if self.packing else 1)
+
+    @property
+    def seen(self) -> Knobs:
+        """With micro-batches as the model sees them."""
+        return replace(self, per_device_train_batch_size=self.sequences, max_length=self.length)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from .range import Basis
 
+OPTIMIZER = "optimizer"
+
 
 @dataclass(frozen=True)
 class Share:
@@ -32,6 +34,8 @@ class Pace:
     # to other GPUs, by one GPU in a step
     host_bytes: float = 0.0
     # to the host's memory and back, by one GPU in a step
+    launch_seconds: float = 0.0
+    # that a processor takes to start the kernels of a step's micro-batches, however short their rows are
     correction: float = 1.0
     # by runs on this GPU: what the time was multiplied with
     rates_measured: str = ""
@@ -40,6 +44,11 @@ class Pace:
     @property
     def step_seconds(self) -> float:
         return sum(share.seconds for share in self.shares)
+
+    @property
+    def optimizer_seconds(self) -> float:
+        """Of a step, however short its rows are."""
+        return self.correction * sum(share.seconds for share in self.shares if share.what == OPTIMIZER)
 
     @property
     def plain_seconds(self) -> float:

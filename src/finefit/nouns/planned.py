@@ -11,7 +11,7 @@ from .knobs import Knobs
 from .machine import Machine
 from .method import Method, name_of
 from .pace import Pace
-from .workload import Workload
+from .workload import Packing, Workload
 
 NEARLY = 0.2
 """Of an allocated peak under an engine that divides something: at most so much too high (tests/search)."""
@@ -28,7 +28,8 @@ class Candidate:
     # allocated
     pace: Pace
     waste: float = 1.0
-    # tokens that are read for each of the job's own rows: those of a micro-batch are padded to its longest
+    # how much longer the job's own rows take than rows that are all as long as the longest: they are padded and short,
+    # or packed
 
     @property
     def least_bytes(self) -> int:
@@ -43,7 +44,8 @@ class Candidate:
     @property
     def family(self) -> Family:
         knobs = self.knobs
-        return Family(name_of(self.method), self.engine, knobs.per_device_train_batch_size, knobs.optim)
+        size = knobs.per_device_train_batch_size
+        return Family(name_of(self.method), self.engine, size, knobs.optim, knobs.packing)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Family:
     engine: Engine | None
     micro_batch: int
     optim: str
+    packing: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class Planned:
     # of the job's own rows on the choice
     advice: tuple[Advice, ...] = ()
     # in both directions, about the choice, or about what lacks least
+    packing: Packing | None = None
+    # of the job's own rows: what it does for them, or would do
 
 
 @dataclass(frozen=True)

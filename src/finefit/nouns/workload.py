@@ -24,6 +24,26 @@ class Lengths:
 
 
 @dataclass(frozen=True)
+class Packing:
+    """What it makes of a file's rows."""
+
+    is_chosen: bool
+    rows: int
+    sequences: int
+    # that they share
+    length: int
+    # of each, at most
+    padding: float
+    # of what is read without packing, the part that pads
+    steps_apart: int
+    steps_packed: int
+    # of the optimizer, an epoch
+    seconds_apart: float | None
+    seconds_packed: float | None
+    # of the whole run on the fastest recipe of each kind; None where none is known to fit
+
+
+@dataclass(frozen=True)
 class Workload:
     rows: int
     epochs: float

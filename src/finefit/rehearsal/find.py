@@ -18,6 +18,7 @@ from finefit.nouns.schedule import Step
 from finefit.run import worker
 from finefit.tape.layers import Layers
 from finefit.tape.micro_batches import with_micro_batches
+from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.tape.tape import Bounds, Tape
 from finefit.tape.written import decode
 
@@ -112,7 +113,7 @@ def rehearse(
     for all."""
     answer = worker.ask("rehearse", orders)
     few = whole_recording(answer["recordings"], layers)
-    if few is not None:
+    if few is not None and all(whole_recording(told, layers) for told in answer["others"]):
         return few, answer, () if answer["alike"] else (EVERY_LAYER,)
     return rehearse_every_layer(orders, layers, say)
 
@@ -125,6 +126,16 @@ def rehearse_every_layer(
     whole = whole_recording(answer["recordings"], layers)
     assert whole is not None, "a rehearsal of every layer always has a recording"
     return whole, answer, (EVERY_LAYER,)
+
+
+def fullest_of(recording: Recording, answer: Mapping[str, Any], recipe: Recipe) -> tuple[Recording, int]:
+    """Of all micro-batches that were rehearsed because they may be: the one with the largest peak, and its place."""
+    others = [whole_recording(told, recipe.layers) for told in answer["others"]]
+    found = [recording, *(other for other in others if other is not None)]
+    block = 1 if recipe.machine.is_cpu else CUDA_BLOCK_BYTES
+    peaks = [phase_peaks(each, block)["peak"] for each in found]
+    place = peaks.index(max(peaks))
+    return found[place], place
 
 
 def rows_of(recipe: Recipe, recording: Recording, answer: Mapping[str, Any]) -> Rows | None:

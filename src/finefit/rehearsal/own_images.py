@@ -16,14 +16,12 @@ from typing import Any
 
 from finefit.catalog.images import refused
 from finefit.errors import BadInput, Problem
-from finefit.estimate.rehearsed import whole_recording
 from finefit.lower.images import words_of_sizes
 from finefit.nouns.images import Showing, Size
 from finefit.nouns.recording import Recording
-from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.world.rows import SHOWN, Rows
 
-from .find import rehearse, rehearse_every_layer
+from .find import fullest_of, rehearse
 from .recipe import Recipe
 
 
@@ -45,19 +43,12 @@ def rehearse_images(rows: Rows, path: str, recipe: Recipe, asked: dict[str, Any]
     _refuse(rows, path, recipe)
     orders = _with_images(asked, rows, recipe)
     recording, answer, notes = rehearse(orders, recipe.layers, say)
-    others = [whole_recording(told, recipe.layers) for told in answer["others"]]
-    if not all(others):
-        recording, answer, notes = rehearse_every_layer(orders, recipe.layers, say)
-        others = [whole_recording(told, recipe.layers) for told in answer["others"]]
-    block = 1 if recipe.machine.is_cpu else CUDA_BLOCK_BYTES
-    found = [recording, *(other for other in others if other is not None)]
-    peaks = [phase_peaks(each, block)["peak"] for each in found]
-    place = peaks.index(max(peaks))
+    fullest, place = fullest_of(recording, answer, recipe)
     facts = dict(answer["data"])
     batches, more = facts.pop("batches"), facts.pop("more")
     showing = _showing(rows, batches[place]["rows"], len(batches), more)
     return Seen(
-        recording=found[place],
+        recording=fullest,
         length=batches[place]["length"],
         showing=showing,
         facts=facts | {"longest_line": rows.lines[facts["longest_line"] - 1]},

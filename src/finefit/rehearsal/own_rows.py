@@ -7,7 +7,7 @@ tasks than training on conversations.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finefit.errors import BadInput, Problem
@@ -16,12 +16,13 @@ from finefit.lower.orders import job_orders, rehearsal_orders
 from finefit.lower.rows import with_rows
 from finefit.nouns.data import DataFacts
 from finefit.nouns.job import Job
+from finefit.nouns.knobs import Knobs
 from finefit.nouns.recording import Recording
 from finefit.world.lengths import APPROXIMATION, approximate_lengths
 from finefit.world.rows import TEXT_ALONE, check_rows, said_of
 from finefit.world.rows import Rows as Lines
 
-from .find import rehearse, rows_of
+from .find import fullest_of, rehearse, rows_of
 from .own_images import rehearse_images
 from .recipe import Recipe
 
@@ -33,13 +34,23 @@ class OwnRows:
     # as the run meets them
     data: DataFacts
     length: int
-    # to which the rows of the recorded micro-batch are padded
+    # to which the rows of the recorded micro-batch are padded; where they are packed, all its tokens
     lengths: tuple[int, ...]
     # of all rows of text; nothing where rows show images
     orders: Mapping[str, Any]
     # what the run is told
     stack: Mapping[str, str]
     notes: tuple[str, ...]
+
+    def recorded(self, knobs: Knobs) -> Knobs:
+        """As if these were for the recorded micro-batch."""
+        of_one = replace(knobs, per_device_train_batch_size=1) if knobs.packing else knobs
+        return replace(of_one, max_length=self.length)
+
+    def met(self, knobs: Knobs, job: Job) -> Knobs:
+        """With the longest sequence that there is room for."""
+        packed_to = job.max_length if knobs.packing else None
+        return replace(knobs, max_length=packed_to or self.data.longest_tokens)
 
 
 @dataclass(frozen=True)
@@ -102,11 +113,13 @@ def rehearse_rows(
         return OwnRows(seen.recording, None, data, seen.length, (), orders, seen.stack, notes)
     recording, answer, notes = rehearse(asked, recipe.layers, say)
     facts = answer["data"] | {"longest_line": files.train.lines[answer["data"]["longest_line"] - 1]}
+    tokens = facts.pop("batch_tokens")
+    fullest, place = fullest_of(recording, answer, recipe)
     return OwnRows(
-        recording=recording,
-        rows=rows_of(recipe, recording, answer),
+        recording=fullest,
+        rows=None if answer["others"] else rows_of(recipe, recording, answer),  # of one history alone
         data=DataFacts(**counts, **facts),
-        length=facts["longest_tokens"],
+        length=tokens[place],
         lengths=tuple(answer["lengths"]),
         orders=orders,
         stack=answer["stack"],

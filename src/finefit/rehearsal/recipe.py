@@ -23,7 +23,7 @@ from finefit.nouns.recording import Recording
 from finefit.nouns.task import DPO, ROWS, SHORTEST_PAIR, Training, sequences_of
 from finefit.tape.layers import Kept, Layers, few_of, kept_of
 from finefit.tape.micro_batches import RECORDED
-from finefit.tape.sizes import Point
+from finefit.tape.sizes import DOCUMENTS, Point
 from finefit.tape.tape import Bounds, Take
 
 OURS = Loop()
@@ -63,8 +63,9 @@ class Recipe:
     @property
     def point(self) -> Point:
         rank = 0 if isinstance(self.method, Full) else self.method.r
-        rows, length = self.knobs.per_device_train_batch_size, self.knobs.max_length
-        return Point(rows, length, rank, sequences=sequences_of(self.task))
+        documents = DOCUMENTS if self.knobs.packing else 1
+        sequences = sequences_of(self.task)
+        return Point(self.knobs.sequences, self.knobs.length, rank, sequences=sequences, documents=documents)
 
     @property
     def least_length(self) -> int:
@@ -91,8 +92,9 @@ class Recipe:
     @cached_property
     def orders(self) -> dict[str, Any]:
         """For a rehearsal at `point`, with two micro-batches where any number follows from them."""
-        base = base_orders(self.model, self.method, self.knobs, self.machine, self.trust_remote_code)
-        orders = rehearsal_orders(base, self.model, self.knobs, self.machine, self.loop, images=self.images)
+        knobs = self.knobs.seen
+        base = base_orders(self.model, self.method, knobs, self.machine, self.trust_remote_code)
+        orders = rehearsal_orders(base, self.model, knobs, self.machine, self.loop, images=self.images)
         orders |= task_orders(self.task, self.model, self.method, self.knobs)
         if not self.accumulates_freely:
             return orders

@@ -81,6 +81,7 @@ def pinned(job: Job, method: str, knobs: Knobs) -> Job:
         zero_stage=knobs.zero_stage,
         offload=knobs.offload,
         fsdp=knobs.fsdp,
+        packing=knobs.packing,
     )
 
 

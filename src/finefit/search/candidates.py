@@ -16,6 +16,7 @@ from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Method
 from finefit.nouns.model import Model
+from finefit.nouns.pace import Pace
 from finefit.nouns.planned import Candidate
 from finefit.nouns.recording import Recording
 from finefit.nouns.workload import Lengths
@@ -25,7 +26,7 @@ from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from .choice import choose, suited
 from .dials import micro_batches
 from .engine import engine_for
-from .workload import padded
+from .workload import epoch_seconds
 
 LEAST_SHOWN = 4
 """Layers of a part, that a tape of some checkpointed layers has at least."""
@@ -53,11 +54,13 @@ class Asked:
     lengths: Lengths | None = None
     # of the job's own rows
 
-    def waste(self, micro_batch: int) -> float:
+    def waste(self, knobs: Knobs, pace: Pace) -> float:
         if self.lengths is None:
             return 1.0
         tokens = self.lengths.tokens
-        return padded(tokens, micro_batch, self.job.seed) / sum(tokens)
+        taken = epoch_seconds(knobs, pace, self.machine.count, tokens, self.job.seed)
+        full = self.job.global_batch_size * self.lengths.longest
+        return taken / sum(tokens) * full / pace.step_seconds
 
     def knobs(self, micro_batch: int, checkpointing: Checkpointing) -> tuple[Knobs, Engine | None]:
         """What nothing pins is as `choose` has it."""
@@ -74,7 +77,7 @@ class Asked:
 def candidates(asked: Asked, rehearsals: Rehearsals, limit_bytes: int) -> Iterator[Candidate]:
     """Until a micro-batch has none within the limit: a larger one has none either."""
     for micro_batch in micro_batches(asked.job, asked.machine.count):
-        waste, anchor = asked.waste(micro_batch), None
+        anchor = None
         for shape in _shapes(asked):
             knobs, engine = asked.knobs(micro_batch, shape)
             few = rehearsals.few(asked.method, knobs, engine)
@@ -84,7 +87,7 @@ def candidates(asked: Asked, rehearsals: Rehearsals, limit_bytes: int) -> Iterat
                 of_shape = _of_few(asked, knobs, engine, *few, anchor)
             else:
                 of_shape = _of_whole(asked, micro_batch, shape, rehearsals)
-            found = [replace(one, waste=waste) for one in of_shape]
+            found = [replace(one, waste=asked.waste(one.knobs, one.pace)) for one in of_shape]
             yield from found
             if shape == "all" and found and found[0].least_bytes > limit_bytes:
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from finefit.catalog.attention import WITHOUT_SDPA
+from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Checkpointing, Dtype, Knobs, MixedPrecision
 from finefit.nouns.machine import Machine
@@ -19,6 +20,10 @@ USUAL_MICRO_BATCH = 8
 
 
 def choose(job: Job, machine: Machine) -> Knobs:
+    """Raises `BadInput` where a plan must have decided before."""
+    if job.packing == "auto":
+        why = "a plan weighs packing by the rows: which of them share a step is another than without"
+        raise BadInput(Problem("packing auto is a question", where="packing", why=why, hint="finefit plan, or true"))
     micro_batch = _micro_batch(job, machine)
     dtype, mixed_precision = _precision(job, machine)
     return Knobs(
@@ -32,6 +37,7 @@ def choose(job: Job, machine: Machine) -> Knobs:
         attn_implementation=job.attn_implementation or "sdpa",
         loss=job.loss or "fused",
         use_liger_kernel=job.use_liger_kernel,
+        packing=job.packing is True,
         expandable_segments=bool(job.expandable_segments),
         zero_stage=job.zero_stage,
         offload=job.offload or "none",

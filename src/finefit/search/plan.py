@@ -115,4 +115,5 @@ def recipe_words(candidate: Candidate) -> str:
 
 def words(family: Family) -> str:
     engine = "" if family.engine is None else f", {words_of(family.engine)}"
-    return f"{family.method}, micro-batch {family.micro_batch}{engine}"
+    packed = ", packed" if family.packing else ""
+    return f"{family.method}, micro-batch {family.micro_batch}{packed}{engine}"

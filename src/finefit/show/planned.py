@@ -15,7 +15,7 @@ from finefit.nouns.files import Files
 from finefit.nouns.method import name_of
 from finefit.nouns.plan import Plan
 from finefit.nouns.planned import Candidate, Planned, Weighed
-from finefit.nouns.workload import Workload
+from finefit.nouns.workload import Packing, Workload
 from finefit.search.advice import best
 from finefit.units import human_bytes, human_seconds
 
@@ -38,6 +38,7 @@ def of_planned(planned: Planned, files: Mapping[str, object] | None = None) -> d
         "alternatives": [_of_weighed(one) for one in planned.alternatives],
         "passed_over": [{"recipe": one.what, "why": one.why} for one in planned.passed_over],
         "cost": _of_workload(planned.workload),
+        "packing": None if planned.packing is None else vars(planned.packing),
         "advice": [of_advice(one) for one in planned.advice],
         "weighed": planned.weighed,
         "checked": planned.checked,
@@ -102,6 +103,8 @@ def show(planned: Planned) -> None:
     console.print(_passed_over(planned))
     if planned.workload is not None:
         console.print(f"{_run(planned.workload)}; {_cost(planned.workload)}")
+    if planned.packing is not None:
+        console.print(packing_words(planned.packing))
     for direction, title in TITLES.items():
         if best(planned.advice, direction):
             console.print(_advice(best(planned.advice, direction), title))
@@ -148,8 +151,24 @@ def _cost(work: Workload) -> str:
 def _run(work: Workload) -> str:
     hours = f"{human_seconds(work.seconds)} ({human_seconds(work.low)} to {human_seconds(work.high)})"
     of = f"{work.rows:,} rows, the longest line {work.longest_line}; {work.steps:,} steps"
-    read = f"{work.tokens:,} tokens ({100 * work.real_share:.0f} % of what is read, the rest pads)"
+    pads = f"{100 * work.real_share:.0f} % of what is read, the rest pads" if work.real_share < 1 else "nothing pads"
+    read = f"{work.tokens:,} tokens ({pads})"
     return f"the run: {of}, {read}; {hours}"
+
+
+def packing_words(packing: Packing) -> str:
+    """What it does, or would do, and what it changes."""
+    does, named = ("lets", "packing") if packing.is_chosen else ("would let", "packing (--packing)")
+    share = f"{packing.rows:,} rows share {packing.sequences:,} sequences of {packing.length:,} tokens"
+    pads = f"without it {100 * packing.padding:.0f} % of what is read pads"
+    steps = f"an epoch has {packing.steps_packed:,} steps in the place of {packing.steps_apart:,}"
+    return f"{named} {does} {share}; {pads}; {_hours(packing)}{steps}, as rows share one that would not"
+
+
+def _hours(packing: Packing) -> str:
+    if packing.seconds_apart is None or packing.seconds_packed is None:
+        return "how fast it is, no tape knows; " if packing.seconds_packed is None else ""
+    return f"{human_seconds(packing.seconds_packed)} in the place of {human_seconds(packing.seconds_apart)}; "
 
 
 def _cells(candidate: Candidate, high_bytes: int, about: str) -> tuple[str, str, str, str]:
@@ -157,7 +176,7 @@ def _cells(candidate: Candidate, high_bytes: int, about: str) -> tuple[str, str,
     batch = f"{knobs.per_device_train_batch_size} × {knobs.gradient_accumulation_steps}"
     engine = "" if candidate.engine is None else f", {words_of(candidate.engine)}"
     return (
-        f"{name_of(candidate.method)}, {batch}{engine}",
+        f"{name_of(candidate.method)}, {batch}{', packed' if knobs.packing else ''}{engine}",
         checkpointing_words(knobs.gradient_checkpointing),
         f"{candidate.pace.tokens_per_second:,.0f}",
         f"{about}{human_bytes(high_bytes)}",

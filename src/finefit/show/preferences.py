@@ -10,6 +10,8 @@ from finefit.nouns.task import DPO, Task
 
 from .words import method_words
 
+PACKED = ", packed and joined"
+
 
 def heading(estimate: Estimate) -> str:
     words = method_words(estimate.method)
@@ -18,7 +20,7 @@ def heading(estimate: Estimate) -> str:
 
 def batch_words(task: Task, knobs: Knobs) -> str:
     pairs = " pairs of answers, each of" if isinstance(task, DPO) else " ×"
-    each = f"{knobs.per_device_train_batch_size}{pairs} {knobs.max_length} tokens"
+    each = f"{knobs.per_device_train_batch_size}{pairs} {knobs.max_length} tokens{PACKED if knobs.packing else ''}"
     return f"{each}, {knobs.gradient_accumulation_steps} micro-batches a step"
 
 

@@ -135,7 +135,8 @@ def _data(data: DataFacts) -> str:
     shown = "" if data.shown is None else f"; {showing_words(data.shown)}"
     bad = data.left_out + data.eval_left_out
     left_out = f", {bad} bad ones left out" if bad else ""
-    rows = f"{data.rows} rows, {data.eval_rows} held out{left_out}"
+    packed = "" if data.packed_rows is None else f" packed into {data.packed_rows} sequences"
+    rows = f"{data.rows} rows{packed}, {data.eval_rows} held out{left_out}"
     return (
         f"{rows}; {data.shortest_tokens} to {data.longest_tokens} tokens, "
         f"median {data.median_tokens}; the longest is line {data.longest_line}{shown}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from .sizes import CHUNK_TOKENS, Point
+from .sizes import CHUNK_TOKENS, DOCUMENTS, Point
 from .tape import TRUSTED_FROM, Bounds, History
 
 REACH = 2048
@@ -41,9 +41,13 @@ class Free:
     # the one of all; None: several
     least: int = 0
     # lengths are beyond it
+    is_flat: bool = False
+    # a micro-batch of several rows is one sequence
 
-    def of_rank(self, points: Iterable[Point]) -> list[Point]:
-        return list(points) if self.rank is None else [replace(point, rank=self.rank) for point in points]
+    def left(self, points: Iterable[Point]) -> list[Point]:
+        """As far as they are free."""
+        ranked = list(points) if self.rank is None else [replace(point, rank=self.rank) for point in points]
+        return [Point(1, point.tokens, point.rank, documents=DOCUMENTS) for point in ranked] if self.is_flat else ranked
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -54,7 +58,7 @@ def first_points(bounds: Bounds, free: Free) -> list[Point]:
     """Some between any two neighbouring bounds of length, with few and with many tokens."""
     edges = [free.least, *(bound for bound in sorted(bounds.lengths) if bound > free.least)]
     ranges = zip(edges, [*edges[1:], None], strict=True)
-    return free.of_rank(point for low, high in ranges for point in _between(low, high, free))
+    return free.left(point for low, high in ranges for point in _between(low, high, free))
 
 
 def more_points(bounds: Bounds, free: Free) -> list[Point]:
@@ -63,7 +67,7 @@ def more_points(bounds: Bounds, free: Free) -> list[Point]:
         Point(free.batch or batch, length // free.sequences, rank, sequences=free.sequences)
         for batch, length, rank in MORE
     ]
-    return free.of_rank(point for point in points if point.length > last)
+    return free.left(point for point in points if point.length > last)
 
 
 def _between(low: int, high: int | None, free: Free) -> Iterator[Point]:
@@ -102,9 +106,11 @@ def further_points(histories: Sequence[History], bounds: Bounds, free: Free) -> 
 
 
 def _probes(bounds: Bounds, free: Free) -> Iterator[Point]:
-    """All first points, also with other ranks, and a little beyond a multiple of 128, where no two paddings are one."""
+    """All first points, also with other ranks, and a little beyond multiples of 128, where paddings are told apart: to
+    32 and 64 by one more, and of multiples of 16 by sixteen more."""
     for point in (*first_points(bounds, free), *more_points(bounds, free)):
-        for length in (point.length, point.length // 128 * 128 + 33):
+        whole = point.length // 128 * 128
+        for length in (point.length, whole + 33, whole + 1, whole + 16):
             if length > free.least:
                 yield from (replace(point, length=length, rank=rank) for rank in free.ranks)
 
@@ -116,7 +122,7 @@ def _is_unclear(history: History, bounds: Bounds, point: Point) -> bool:
 def _near(point: Point, bounds: Bounds, free: Free) -> Iterator[Point]:
     """Further and further from a point, always under its conditions, with as many chunks of tokens."""
     for step in count(1):
-        for batch in {point.batch, free.batch or point.batch + step}:
+        for batch in {point.batch, 1 if free.is_flat else free.batch or point.batch + step}:
             for length in (point.length - 16 * step * 3, point.length + 16 * step * 5):
                 near = replace(point, batch=batch, length=length, rank=free.ranks[step % len(free.ranks)])
                 if (

@@ -17,6 +17,10 @@ CHUNK_TOKENS = 4096
 chunk, two, and three may be three histories; the chunks between the second and the last do what the second does, and
 leave a few numbers a token."""
 
+DOCUMENTS = 2
+"""That share a recorded sequence. More of them change the list of their ends, and train a token less each, which shows
+where a sequence has less than a chunk."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -32,6 +36,8 @@ class Point:
     # tokens that are written after them, where sizes depend on how many there will be; 0 elsewhere
     sequences: int = 1
     # of a row: a preference has two, the second one token shorter, and padded
+    documents: int = 1
+    # that share a sequence: the first token of each is not trained
 
     @property
     def tokens(self) -> int:
@@ -40,7 +46,8 @@ class Point:
     @property
     def trained_tokens(self) -> int:
         """Labels are shifted by one, so a sequence's last token predicts nothing."""
-        return self.batch * (self.sequences * self.length - 2 * self.sequences + 1)
+        first = self.documents - 1
+        return self.batch * (self.sequences * self.length - 2 * self.sequences + 1 - first)
 
     @property
     def chunks(self) -> int:

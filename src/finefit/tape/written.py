@@ -81,8 +81,11 @@ def _read_history(written: dict[str, Any], bounds: Bounds) -> History:
 
 
 def _point(point: Point) -> list[int]:
-    unusual = [point.new, point.sequences] if point.sequences > 1 else [point.new] if point.new else []
-    return [point.batch, point.length, point.rank, *unusual]
+    written = [point.batch, point.length, point.rank, point.new, point.sequences, point.documents]
+    usual = [None, None, None, 0, 1, 1]
+    while written[-1] == usual[len(written) - 1]:
+        written.pop()
+    return written
 
 
 def _growth(growth: Growth) -> list[Any]:

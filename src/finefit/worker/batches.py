@@ -12,7 +12,9 @@ from .rows import places_of
 
 ROWS_SHOWN = 10
 Row = dict[str, list[int]]
-"""Of a tokenised data set: `input_ids`, and `labels`."""
+"""Of a tokenised data set: `input_ids`, `labels`, and of one that is packed TRL's `seq_lengths`."""
+READ = ("input_ids", "labels", "seq_lengths")
+"""By the trainer's collator."""
 
 
 def refuse_long_rows(trainer: Any, max_length: int | None, data: Mapping[str, Any]) -> None:
@@ -34,11 +36,13 @@ def refuse_long(lengths: Sequence[int], max_length: int | None, data: Mapping[st
     raise BadInput(*shown, Problem(f"{len(long)} rows are too long", where=data["train"], hint=hint))
 
 
-def fullest_batch(rows: Any, order: list[int], size: int) -> list[int]:
-    """The micro-batch with the longest row; `order`: of the rows, as the run meets them."""
-    lengths = [len(ids) for ids in rows["input_ids"]]
-    start = order.index(lengths.index(max(lengths))) // size * size
-    return order[start : start + size]
+def fullest_batch(lengths: Sequence[int], order: list[int], size: int, is_flat: bool = False) -> list[int]:
+    """The micro-batch with the longest row, or, where rows are flattened, with the most tokens; `order`: of the rows,
+    as the run meets them."""
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    if is_flat:
+        return max(batches, key=lambda batch: sum(lengths[row] for row in batch))
+    return batches[order.index(lengths.index(max(lengths))) // size]
 
 
 def keep_batch(trainer: Any, batch: list[int], steps: int) -> None:
@@ -49,7 +53,7 @@ def keep_batch(trainer: Any, batch: list[int], steps: int) -> None:
 
 def tokenised(rows: Any) -> list[Row]:
     """A few rows, of all that the trainer's collator reads."""
-    return [] if rows is None else [{name: list(row[name]) for name in ("input_ids", "labels")} for row in rows]
+    return [] if rows is None else [{name: list(row[name]) for name in READ if name in row} for row in rows]
 
 
 def facts_of(rows: Any) -> dict[str, Any]:

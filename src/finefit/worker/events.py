@@ -4,7 +4,8 @@ The file is only ever appended to, by one process at a time; a reader may follow
 killed writer left half-written is closed by the next writer, and readers skip it. Every line has `event` and `time`:
 
 started     resumed_from (a step; 0: from the beginning)
-loaded      rows eval_rows parameters trainable_parameters checkpointed_blocks device threads stack seconds
+loaded      rows sequences (that they share, where they are packed) eval_rows parameters trainable_parameters
+            checkpointed_blocks device threads stack seconds
 eval        when (before, during, after) step loss tokens seconds
 step        step steps epoch loss grad_norm learning_rate tokens tokens_per_second seconds seconds_left
             memory_bytes memory_kind (rss, allocated) peak_bytes

@@ -45,6 +45,7 @@ from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, r
 from .fake import make_fake
 from .images import collator_of
 from .layers import are_alike, keep_layers
+from .packing import is_flattened, joined, longest_alone, packed
 from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
 from .recorder import Recorder
 from .rows import conversations_in_parts, dataset_of, held_out_of
@@ -116,7 +117,11 @@ def _shorter(orders: dict[str, Any], data: Data) -> list[list[Any]]:
     takes as long as the first rehearsal did, so there is none where that was slow."""
     if not orders["rehearsal"].get("shorter") or data.seconds > SLOW_SECONDS or shown.shows(orders):
         return []
-    few, shorter = orders["rehearsal"]["layers"][0], list(shorter_rows(data.fullest))
+    few, fullest = orders["rehearsal"]["layers"][0], data.fullest
+    if is_flattened(orders):  # one sequence
+        fullest = [joined(fullest)]
+        orders = orders | {"trainer": orders["trainer"] | {"per_device_train_batch_size": 1}}
+    shorter = list(shorter_rows(fullest))
     told = [orders["rehearsal"] | {"rows": rows, "held_out": data.held_out} for rows in shorter]
     rehearsals = side_by_side([partial(_told, orders | {"rehearsal": each}, few) for each in told])
     lengths = [max(len(row["input_ids"]) for row in rows) for rows in shorter]
@@ -244,7 +249,7 @@ def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any,
         stage=stage,
         loss=orders["loss"],
         hold_outputs=orders["rehearsal"]["hold_outputs"],
-        in_order=shown.shows(orders),
+        in_order=shown.shows(orders) or is_flattened(orders),  # of one micro-batch, again and again
     )
 
 
@@ -254,13 +259,20 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
         return _data_shown(orders, trainer)
     rows, held_out = trainer.train_dataset, trainer.eval_dataset
     refuse_long_rows(trainer, orders["max_length"], orders["data"])
-    facts = facts_of(rows)
+    facts, lengths, is_flat = facts_of(rows), lengths_of(rows), is_flattened(orders)
+    if is_flat:
+        rows = trainer.train_dataset = packed(rows, orders["max_length"])
+        facts["packed_rows"] = len(rows)
     schedule = schedule_of(rows, orders["trainer"], has_held_out=held_out is not None)
-    fullest = fullest_batch(rows, schedule.order(0), schedule.micro_batch)
+    fullest = fullest_batch(schedule.fullness or schedule.lengths, schedule.order(0), schedule.micro_batch, is_flat)
+    alone = longest_alone(rows, fullest, schedule.micro_batch) if is_flat else []
     keep_batch(trainer, fullest, RECORDED_STEPS)
     wanted = orders["rehearsal"].get("shorter")
     told = [step.as_json() for step in schedule.chosen(len(fullest))] if wanted else []
-    return Data(facts, lengths_of(rows), told, tokenised(rows.select(fullest)), tokenised(held_out), seconds=0)
+    others = [tokenised(rows.select(alone))] if alone else []
+    facts["batch_tokens"] = [schedule.size(batch).length for batch in (fullest, alone) if batch]
+    kept, aside = tokenised(rows.select(fullest)), tokenised(held_out)
+    return Data(facts, lengths, told, kept, aside, seconds=0, others=others)
 
 
 def _data_shown(orders: dict[str, Any], trainer: Trainer) -> Data:

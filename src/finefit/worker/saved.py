@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def rows_to_check(trainer: Any) -> dict[str, torch.Tensor]:
     """The beginnings of the first held-out rows, or of the first rows where none are held out."""
     rows = trainer.eval_dataset if trainer.eval_dataset is not None else trainer.train_dataset
     chosen = [rows[index] for index in range(min(CHECKED_ROWS, len(rows)))]
-    batch = trainer.data_collator([{"input_ids": row["input_ids"][:CHECKED_TOKENS]} for row in chosen])
+    padded = replace(trainer.data_collator, padding_free=False)  # also of a run that flattens its rows
+    batch = padded([{"input_ids": row["input_ids"][:CHECKED_TOKENS]} for row in chosen])
     return {key: batch[key] for key in ("input_ids", "attention_mask")}
 
 

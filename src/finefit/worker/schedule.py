@@ -14,6 +14,7 @@ from typing import Any
 from finefit.nouns.schedule import MicroBatch, Step, chosen
 from finefit.nouns.steps import optimizer_steps
 
+from .packing import fullness
 from .stage import RECORDED_STEPS
 from .trainer import LongestFirst
 
@@ -29,6 +30,8 @@ class Schedule:
     arguments: Mapping[str, Any]
     # the trainer's, of the run
     has_held_out: bool
+    fullness: Sequence[int] | None = None
+    # by which rows that are flattened are in order; None: rows are padded, and their lengths are
 
     @property
     def micro_batch(self) -> int:
@@ -38,7 +41,8 @@ class Schedule:
 
     def order(self, epoch: int) -> list[int]:
         accumulation, seed = self.arguments["gradient_accumulation_steps"], self.arguments["seed"]
-        sampler = LongestFirst(list(self.lengths), self.micro_batch, accumulation, seed)
+        by, together = (self.lengths, 1) if self.fullness is None else (self.fullness, self.micro_batch)
+        sampler = LongestFirst(list(by), self.micro_batch, accumulation, seed, together)
         sampler.set_epoch(epoch)
         return list(sampler)
 
@@ -63,6 +67,8 @@ class Schedule:
 
     def size(self, batch: Sequence[int]) -> MicroBatch:
         lengths = [self.lengths[row] for row in batch]
+        if self.fullness is not None:
+            return MicroBatch(1, sum(lengths), sum(lengths))
         return MicroBatch(len(batch), max(lengths), sum(lengths))
 
     def chosen(self, rows: int) -> list[Step]:
@@ -79,7 +85,9 @@ class Schedule:
 
 
 def schedule_of(rows: Any, arguments: Mapping[str, Any], has_held_out: bool) -> Schedule:
-    return Schedule([len(ids) for ids in rows["input_ids"]], arguments, has_held_out)
+    flat = arguments.get("padding_free", False)
+    by = fullness(rows, arguments["per_device_train_batch_size"], is_flat=True) if flat else None
+    return Schedule([len(ids) for ids in rows["input_ids"]], arguments, has_held_out, by)
 
 
 def _parts(rows: list[int], size: int) -> list[list[int]]:

@@ -9,6 +9,7 @@ unknown too, and shared out evenly (`_evenly`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -142,12 +143,19 @@ def _compute(func: Any, args: Any, kwargs: Any) -> Any:
             return None
     elif func not in FACTORIES or not _is_small(func, args):
         return None
+    if torch.Tag.pointwise in func.tags and _spread([tree_map(_real, fake) for fake in fakes]) > _largest(args):
+        return None
     with _disable_current_modes(), torch.no_grad():
         real_args, real_kwargs = tree_map(_real, args), tree_map(_real, kwargs)
         try:
             return func(*real_args, **real_kwargs)
         except (RuntimeError, TypeError, NotImplementedError):
             return None  # no real kernel for it: the value stays unknown
+
+
+def _spread(tensors: Sequence[torch.Tensor]) -> int:
+    """Elements of a result with one for every place of all of them, as a mask has of tokens that are asked and told."""
+    return torch.broadcast_shapes(*(tensor.shape for tensor in tensors)).numel()
 
 
 def _is_small(func: Any, args: Any) -> bool:

@@ -7,8 +7,11 @@ what else may make a shorter step another one (the planner finds that in its rec
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import sub
 
 from .batches import Row
+from .packing import DOCUMENTS
 
 PARTS = (3 / 4, 3 / 8)
 """Of the length: with the whole, sizes at three lengths, which is enough for what grows with its square."""
@@ -31,4 +34,16 @@ def _thinned(row: Row, longest: int, length: int) -> Row:
     """Rounded down, so what was padded is padded still."""
     before = len(row["input_ids"])
     tokens = max(1, before * length // longest)
-    return {name: [values[place * before // tokens] for place in range(tokens)] for name, values in row.items()}
+    thinned = {
+        name: [values[place * before // tokens] for place in range(tokens)]
+        for name, values in row.items()
+        if name != DOCUMENTS
+    }
+    return thinned | ({DOCUMENTS: _shortened(row[DOCUMENTS], tokens)} if DOCUMENTS in row else {})
+
+
+def _shortened(documents: Sequence[int], tokens: int) -> list[int]:
+    """As many as there is room for, of at least a token each."""
+    ends = [end * tokens // sum(documents) for end in accumulate(documents)]
+    found = [length for length in map(sub, ends, [0, *ends]) if length]
+    return found if len(found) > 1 or len(documents) == 1 else [tokens - 1, 1]

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from .images import with_placeholders
+from .packing import DOCUMENTS, documents_of
 
 
 def rows_for(orders: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
@@ -17,6 +18,8 @@ def rows_for(orders: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
     if task.get("name") == "dpo":
         return preferences_of(rehearsal["length"], count, is_known=task["reference"] == "precomputed")
     rows, images = rows_of(rehearsal["length"], count), rehearsal.get("images")
+    if rehearsal.get("documents"):
+        return [row | {DOCUMENTS: documents_of(rehearsal["length"], rehearsal["documents"])} for row in rows]
     return [with_placeholders(row, images) for row in rows] if images else rows
 
 

@@ -23,6 +23,7 @@ from .batches import refuse_long_rows
 from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model, tower_of
 from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
+from .packing import is_flattened, packed
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
 from .recorder import Recorder
 from .rows import dataset_of, held_out_of
@@ -131,12 +132,15 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
     refuse_long_rows(trainer, orders["max_length"], data)
     if len(trainer.train_dataset) != len(train_rows):
         raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
+    if is_flattened(orders):
+        trainer.train_dataset = packed(trainer.train_dataset, orders["max_length"])
     checkpointed = checkpoint_blocks(
         model, orders["gradient_checkpointing"], orders["peft"] is not None, tower_of(orders)
     )
     trainer.events.write(
         "loaded",
         rows=len(train_rows),
+        sequences=len(trainer.train_dataset),
         eval_rows=len(eval_rows) if eval_rows is not None else 0,
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),

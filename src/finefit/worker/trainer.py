@@ -14,6 +14,7 @@ from transformers import Trainer as HuggingFaceTrainer
 from transformers.integrations.liger import apply_liger_kernel
 from trl import SFTTrainer
 
+from .packing import fullness
 from .staged import Staged
 
 
@@ -88,12 +89,13 @@ class Trainer(Staged, SFTTrainer):
         rows = self.train_dataset if train_dataset is None else train_dataset
         if self.in_order:
             return SequentialSampler(rows)
-        lengths = [len(ids) for ids in rows["input_ids"]]
+        size = self.args.per_device_train_batch_size
         return LongestFirst(
-            lengths,
-            self.args.per_device_train_batch_size,
+            fullness(rows, size, self.padding_free),
+            size,
             self.args.gradient_accumulation_steps,
             self.args.seed,
+            size if self.padding_free else 1,
         )
 
     def _get_eval_sampler(self, eval_dataset: Any) -> list[int]:
@@ -118,14 +120,16 @@ class LongestFirst(Sampler[int]):
 
     There the optimizer's state and the gradients are present: it is the fullest moment of the whole run, and it comes
     in its first minute. The second-longest row comes in the same place of the first step. A run of one step has the
-    longest row there.
+    longest row there. Of rows that are flattened, and not padded to the longest, these are as many (`together`) as a
+    micro-batch has.
     """
 
-    def __init__(self, lengths: list[int], micro_batch: int, accumulation: int, seed: int) -> None:
+    def __init__(self, lengths: list[int], micro_batch: int, accumulation: int, seed: int, together: int = 1) -> None:
         self.lengths = lengths
         self.per_step = micro_batch * accumulation
         self.last_micro_batch = micro_batch * (accumulation - 1)
         self.seed = seed
+        self.together = together
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -139,7 +143,9 @@ class LongestFirst(Sampler[int]):
         order = torch.randperm(len(self.lengths), generator=generator).tolist()
         if self.epoch == 0:
             by_length = sorted(order, key=lambda row: -self.lengths[row])
-            places = [p for p in (self.per_step + self.last_micro_batch, self.last_micro_batch) if p < len(order)]
+            firsts = (self.per_step + self.last_micro_batch, self.last_micro_batch)
+            whole = [first for first in firsts if first + self.together <= len(order)]
+            places = [place for first in whole for place in range(first, first + self.together)]
             for place, row in zip(places, by_length, strict=False):
                 other = order.index(row)
                 order[place], order[other] = order[other], order[place]

@@ -10,7 +10,7 @@ from typing import Any
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
 
-from . import engine_rules, preference_rules, writing_rules
+from . import engine_rules, packing_rules, preference_rules, writing_rules
 from .entries import Entry
 from .given import Given, Rule
 from .gpus import machine_named
@@ -201,4 +201,5 @@ RULES: tuple[Rule, ...] = (
     *engine_rules.RULES,
     *writing_rules.RULES,
     *preference_rules.RULES,
+    *packing_rules.RULES,
 )

@@ -50,6 +50,8 @@ OLD = {
     "lora.target_modules": "lora_target_modules",
     "torch_dtype": "dtype",
     "use_liger": "use_liger_kernel",
+    "sample_packing": "packing",
+    "neat_packing": "packing",
     "out_dir": "output_dir",
 }
 
@@ -74,10 +76,9 @@ SWITCHES: dict[tuple[str, bool], tuple[str, str] | None] = {
     ("gradient_checkpointing", False): ("gradient_checkpointing", "none"),
     ("mixed_precision", False): ("mixed_precision", "no"),  # YAML 1.1 reads a bare `no` as false
     ("no_deepspeed", True): None,
-    ("no_packing", True): None,
+    ("no_packing", True): ("packing", "false"),
     ("no_expandable_segments", True): ("expandable_segments", "false"),
     ("no_vit_gradient_checkpointing", True): ("vit_gradient_checkpointing", "false"),
-    ("packing", False): None,
     ("precompute_ref_log_probs", True): ("reference", "precomputed"),
     ("precompute_ref_log_probs", False): None,
     ("fsdp", False): None,
@@ -89,6 +90,7 @@ FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpoint
     "base",
     "expandable_segments",
     "freeze_vision_tower",
+    "packing",
     "trust_remote_code",
     "use_liger_kernel",
     "vit_gradient_checkpointing",
@@ -97,7 +99,6 @@ FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpoint
 
 LATER_KEYS = frozenset(
     [
-        "packing",
         "deepspeed",
         "num_gpus",
         "num_nodes",

@@ -1,8 +1,9 @@
 """Attention's two products, of every token with every one before it.
 
 Knows: fused kernels that leave out what a causal mask hides (flash), those that compute all (memory-efficient with a
-mask, math, eager), and which of them a recording has; a vision tower's, every patch with every one of its image. Does
-not know: kernels that leave out what a sliding window hides, in the language model or the tower.
+mask, math, eager; where rows share a sequence, each token of it with every other one), and which of them a recording
+has; a vision tower's, every patch with every one of its image. Does not know: kernels that leave out what a sliding
+window hides, in the language model or the tower.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _kernel(born: Born) -> Kernel:
 
 def _language(born: Born, setup: Setup, layers: int) -> Attention:
     kernel = _kernel(born)
-    pairs = setup.sequences * setup.knobs.max_length**2
+    pairs = setup.tokens * setup.knobs.length
     operations = kernel.share * 4 * pairs * _width(setup) * layers
     return Attention(kernel, operations, _again(born))
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from finefit.catalog.optimizers import OPTIMIZERS, state_bytes
 from finefit.nouns.engine import Engine, is_plain
+from finefit.nouns.pace import OPTIMIZER as STEPPING
 from finefit.nouns.pace import Pace, Share
 from finefit.nouns.range import Basis
 from finefit.nouns.recording import Recording
@@ -166,6 +167,7 @@ def pace_of(work: Work, setup: Setup, engine: Engine | None = None) -> Pace:
         operations=step.kernels("operations"),
         sent_bytes=step.sent.in_a_step(step.micro_batches),
         host_bytes=step.sent.host,
+        launch_seconds=step.kernels("launch") * correction(setup.rates.ratios),
         correction=correction(setup.rates.ratios),
         rates_measured=setup.rates.measured,
     )
@@ -178,6 +180,12 @@ def _corrected(shares: Sequence[Share], ratios: Sequence[float]) -> Iterator[Sha
         yield Share("as runs here took", seconds, "measured", words(ratios))
 
 
+def _attended(setup: Setup) -> str:
+    if setup.knobs.packing:
+        return "every token with all of its micro-batch, also of other rows"
+    return "every token with every one before it"
+
+
 def _shares(step: _Step) -> Iterator[Share]:
     rates, count = step.setup.rates, step.micro_batches
     here = f", measured on this machine on {rates.measured[:10]}" if rates.measured else ""
@@ -186,7 +194,7 @@ def _shares(step: _Step) -> Iterator[Share]:
     times = f"{count} × " if count > 1 else ""
     why = f"{flops / 1e12:,.1f} TFLOP with attention's, at most {reached / 1e12:,.0f} TFLOP/s{here}"
     yield Share("matrix products", step.kernels("products"), rates.half_basis, why)
-    yield Share("attention", step.kernels("attention"), "derived", "every token with every one before it")
+    yield Share("attention", step.kernels("attention"), "derived", _attended(step.setup))
     moved = step.kernels("moved_bytes")
     why = f"{moved / 1e9:,.0f} GB read and written, recomputing too, at {rates.memory * MEMORY / 1e9:,.0f} GB/s{here}"
     yield Share("other kernels", step.kernels("moving") + step.accumulating, "derived", why)
@@ -195,7 +203,7 @@ def _shares(step: _Step) -> Iterator[Share]:
     if step.kernels("waiting"):
         basis: Basis = "measured" if rates.measured else "guessed"
         yield Share("waiting for Python", step.kernels("waiting"), basis, f"kernels are shorter than their start{here}")
-    yield Share("optimizer", step.optimizer, "derived", f"{step.work.trained:,} parameters, clipped and stepped")
+    yield Share(STEPPING, step.optimizer, "derived", f"{step.work.trained:,} parameters, clipped and stepped")
     if step.engine is not None:
         timed = here if rates.peer_basis == "measured" else ""
         yield Share("waiting for links", step.sending, "derived", f"what is sent and nothing hides{timed}")
