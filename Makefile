@@ -1,5 +1,6 @@
 # make demo   plan, train and receipt on this machine, with what the repository ships
 # make test   every check and every test
+# make thorough  the same, with every case of the laws that are wide
 # make docs   the generated pages of docs/
 # make guides the hardware guides of docs/guides
 # make atlas  the shipped tapes that are missing or of other versions
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check docs guides atlas clean
+.PHONY: demo test thorough check docs guides atlas clean
 
 demo: $(VENV)/.train
 	$(BIN)/finefit train examples/quickstart.yaml
@@ -21,6 +22,9 @@ demo: $(VENV)/.train
 
 test: check
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+thorough: check
+	$(BIN)/pytest -n 2 --dist loadgroup --thorough
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -38,6 +38,33 @@ METHODS: dict[str, Method] = {
 Rehearsed = Callable[[str, int], Recording]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="every case of the laws that are wide")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "wide(cases): so many of a law's cases, from all over, without --thorough")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--thorough"):
+        return
+    laws: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        laws.setdefault(item.nodeid.split("[")[0], []).append(item)
+    left = {item for law in laws.values() for item in _left_out(law)}
+    config.hook.pytest_deselected(items=[item for item in items if item in left])
+    items[:] = [item for item in items if item not in left]
+
+
+def _left_out(law: list[pytest.Item]) -> list[pytest.Item]:
+    """All but so many, evenly: the same ones in every run."""
+    mark = law[0].get_closest_marker("wide")
+    cases = len(law) if mark is None else min(mark.args[0], len(law))
+    kept = {number * len(law) // cases for number in range(cases)}
+    return [item for number, item in enumerate(law) if number not in kept]
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nothing_measured_here() -> Iterator[None]:
     """What was measured of the machine that the tests run on changes none of them, nor is anything added to it."""

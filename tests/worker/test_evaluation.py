@@ -24,6 +24,8 @@ from finefit.worker.stage import RecordedStage
 from finefit.worker.trainer import Trainer
 from finefit.worker.written import recording_json
 
+pytestmark = pytest.mark.wide(4)
+
 LENGTH, MICRO, MANY_WORDS = 96, 2, 100_000
 LONGEST_TOKENS, INT64 = 1 + 40 + 3, 8
 """Of a row of the run's data (conftest.py), and bytes of a token."""

@@ -24,6 +24,8 @@ from finefit.worker.build import model_class
 from finefit.worker.fake import make_fake
 from finefit.worker.shadow import ControlFlow, with_shadow
 
+pytestmark = pytest.mark.wide(7)
+
 aten = torch.ops.aten
 FOUR = {"num_local_experts": 4, "num_experts_per_tok": 2}
 FAMILIES: dict[str, dict[str, Any]] = {

@@ -17,6 +17,8 @@ from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import phase_peaks
 from finefit.worker.rules import decoding
 
+pytestmark = pytest.mark.wide(7)
+
 NF4 = {
     "dtype": "bfloat16",
     "quantization": {
