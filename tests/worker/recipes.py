@@ -11,6 +11,7 @@ from finefit.nouns.recording import Recording
 from finefit.worker import rehearse
 from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
 from finefit.worker.bends.tracing import fake_tensors_are_not_tracing
+from finefit.worker.same_width import at_the_same_width
 
 fake_tensors_are_not_tracing()
 multi_tensor_for_fake_tensors()
@@ -84,4 +85,4 @@ def rehearsed(order: dict[str, Any], few: list[Any] | None = None) -> Recording:
     """`few`: which layers, or how many of the first ones, and how many of them are checkpointed."""
     kept = [range(few[0]), few[1]] if few and isinstance(few[0], int) else few
     with contextlib.redirect_stdout(io.StringIO()):
-        return Recording.from_json(rehearse._rehearse(rehearse._at_the_same_width(order), kept)[0])
+        return Recording.from_json(rehearse._rehearse(at_the_same_width(order), kept)[0])

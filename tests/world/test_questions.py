@@ -60,6 +60,13 @@ def test_every_bad_row_is_named(tmp_path: Path, row: Any, fragment: str) -> None
     assert "2 rows cannot" in bad.value.problems[-1].what
 
 
+def test_any_kind_of_data_file_asks(tmp_path: Path) -> None:
+    """A column of a table is a key."""
+    table = tmp_path / "in.csv"
+    table.write_text("prompt\nhi\n")
+    assert [question.messages for question in read_questions(table)] == [[USER]]
+
+
 def test_a_file_without_rows_asks_nothing(tmp_path: Path) -> None:
     """An empty file, or none."""
     for path in (written(tmp_path), tmp_path / "none.jsonl"):

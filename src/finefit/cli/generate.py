@@ -22,7 +22,7 @@ def command(
     ] = None,
     input_file: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE.jsonl", help="Rows with `prompt` or `messages`.", show_default=False),
+        typer.Option("--input", metavar="FILE", help="A data file: `prompt` or `messages`.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
@@ -71,7 +71,7 @@ def command(
 def _refuse(prompt: list[str] | None, given: Path | None, output: Path | None, is_both: bool) -> None:
     problems = []
     if not prompt and given is None:
-        problems.append(Problem("nothing is asked", hint="--prompt TEXT, or --input FILE.jsonl --output FILE.jsonl"))
+        problems.append(Problem("nothing is asked", hint="--prompt TEXT, or --input FILE --output FILE.jsonl"))
     if prompt and given is not None:
         problems.append(Problem("means nothing with --input", where="--prompt"))
     if (given is None) != (output is None):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from finefit import whole
 from finefit.errors import BadInput, Problem
 
 
@@ -34,9 +35,9 @@ def aside(folder: Path) -> Iterator[Path]:
     try:
         yield partial
         for path in [*partial.rglob("*"), partial]:
-            _sync(path)
+            whole.sync(path)
         partial.rename(folder)  # onto a folder only if it is empty: rename(2)
-        _sync(folder.parent)
+        whole.sync(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -60,11 +61,3 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return pid != os.getpid()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

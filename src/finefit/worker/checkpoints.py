@@ -7,13 +7,13 @@ then renamed. Whatever is called `checkpoint-N` was complete at that moment; `ne
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from finefit import whole
 from finefit.errors import RunFailed
 from finefit.nouns.digest import sha256_of
 from finefit.units import MIB, human_bytes
@@ -34,13 +34,13 @@ def publish(partial: Path, final: Path, facts: dict[str, Any]) -> int:
 def settle(partial: Path, final: Path) -> None:
     """Syncs `partial` to the disk and gives it its name, in the place of what may bear that name already."""
     for path in [*_files(partial), *_folders(partial)]:
-        _sync(path)
+        whole.sync(path)
     old = final.with_name(f".replaced-{final.name}")
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():
         final.rename(old)
     partial.rename(final)
-    _sync(final.parent)
+    whole.sync(final.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -126,11 +126,3 @@ def _folders(folder: Path) -> list[Path]:
 
 def _describe(file: Path) -> dict[str, Any]:
     return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

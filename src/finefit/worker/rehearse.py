@@ -51,6 +51,7 @@ from .recorder import Recorder
 from .rows import conversations_in_parts, dataset_of, held_out_of
 from .rules import Card, liger, of_a_gpu, workspaces
 from .rules.paged import paged_state
+from .same_width import at_the_same_width
 from .schedule import schedule_of
 from .shadow import ControlFlow, with_shadow
 from .shorter import shorter_rows
@@ -73,7 +74,7 @@ def main(orders_path: str, out_path: str) -> None:
     another's answer is rehearsed beside it.
     """
     started = time.perf_counter()
-    orders = _at_the_same_width(json.loads(Path(orders_path).read_text()))
+    orders = at_the_same_width(json.loads(Path(orders_path).read_text()))
     fake_tensors_are_not_tracing()
     multi_tensor_for_fake_tensors()
     plain = orders["model"] | {"quantization": _of_some_modules(orders["model"]["quantization"]), "prepare": False}
@@ -134,31 +135,6 @@ def _others(orders: dict[str, Any], data: Data, few: list[Any]) -> list[list[Any
     made = side_by_side([partial(_told, each, layers) for each in told for layers in few])
     recordings = [one["recording"] for one in made]
     return [recordings[start : start + len(few)] for start in range(0, len(recordings), len(few))]
-
-
-def _at_the_same_width(orders: dict[str, Any]) -> dict[str, Any]:
-    """What the processor cannot pretend, by something of the same size.
-
-    float16 becomes bfloat16 (Accelerate refuses fp16 without a GPU; both have two bytes), and the flash-attention
-    package becomes torch's own flash kernel (`rules/attention.py` keeps for backward what both keep).
-    """
-    model, task = _in_bfloat16(orders["model"]), task_of(orders)
-    if model["dtype"] == "float16":
-        model["dtype"] = "bfloat16"
-    if model["attn_implementation"] == "flash_attention_2":
-        model["attn_implementation"] = "sdpa"
-    trainer = dict(orders["trainer"])
-    trainer["bf16"] = trainer["bf16"] or trainer["fp16"]
-    trainer["fp16"] = False
-    return orders | {"model": model, "trainer": trainer, "task": _in_bfloat16(task)}
-
-
-def _in_bfloat16(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a model, or of what it is compared with: 4 bits are multiplied in the other half."""
-    quantization = words.get("quantization")
-    if not quantization or quantization.get("bnb_4bit_compute_dtype") != "float16":
-        return dict(words)
-    return {**words, "quantization": quantization | {"bnb_4bit_compute_dtype": "bfloat16"}}
 
 
 @dataclass(frozen=True)

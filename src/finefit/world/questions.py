@@ -1,4 +1,4 @@
-"""A JSONL file of prompts to answer: checked row by row before a model is loaded.
+"""A data file of prompts to answer: checked row by row before a model is loaded.
 
 A row has `prompt` (text, or messages), or `messages`. Where the last of `messages` is the assistant's, it is what the
 model is asked to say instead, and stays in the row beside the answer: so the rows of a training file can be asked.
@@ -6,7 +6,6 @@ model is asked to say instead, and stays in the row beside the answer: so the ro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.kinds import kind
+from finefit.tables import Placed, place, rows_in
 
 ANSWERS = ("answer", "base_answer")
 """What is added to a row, which may not have it."""
@@ -33,17 +33,11 @@ class Question:
 
 def read_questions(path: Path) -> list[Question]:
     """Every row, or BadInput with what is wrong in each."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise BadInput(Problem(f"cannot be read: {error.strerror}", where=str(path))) from None
     found, bad = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
+    for placed in rows_in(path):
+        where = place(path, placed.number)
         try:
-            row = _row(line)
+            row = _row(placed)
             found.append(Question(where, row, list(_messages(row))))
         except ValueError as error:
             bad.append(Problem(str(error), where=where))
@@ -55,14 +49,13 @@ def read_questions(path: Path) -> list[Question]:
     return found
 
 
-def _row(line: bytes) -> Mapping[str, Any]:
-    row = json.loads(line.decode("utf-8"))  # both raise ValueError
-    if not isinstance(row, dict):
-        raise ValueError(f"the row is {kind(row)}, not an object")
-    taken = [key for key in ANSWERS if key in row]
+def _row(placed: Placed) -> Mapping[str, Any]:
+    if placed.wrong:
+        raise ValueError(placed.wrong)
+    taken = [key for key in ANSWERS if key in placed.row]
     if taken:
         raise ValueError(f"the row has `{taken[0]}` already")
-    return row
+    return placed.row
 
 
 def _messages(row: Mapping[str, Any]) -> Iterator[dict[str, str]]:
