@@ -45,7 +45,7 @@ def _nothing_of(gpu: Gpu, found: Calibration | None) -> Rates | None:
     if found is None or host is None or not all(found.best(*whats) for whats in (HALF, FLOAT32, ("copy",))):
         return None
     peer, is_consumer = host / HOST_COPIED, "geforce" in gpu.name.lower()
-    return Rates(0.0, 0.0, "measured", 0.0, 0.0, peer, "", gpu.native_bf16, is_consumer)
+    return Rates(0.0, 0.0, "measured", 0.0, 0.0, peer, gpu.native_bf16, is_consumer)
 
 
 def with_measured(rates: Rates, found: Calibration) -> Rates:

@@ -30,7 +30,6 @@ class Rates:
     # one way, over PCIe
     peer: float
     # one way, to another GPU of the same machine
-    architecture: str
     native_bf16: bool
     is_consumer: bool
     # a GeForce, whose driver lets none write into another
@@ -63,7 +62,6 @@ def rates_of(gpu: str) -> Rates:
         float32=plain,
         host=host,
         peer=float(cells["nvlink_or_if_bidir_gbs"] or 0) * 1e9 / 2 or host,
-        architecture=cells["arch"],
         native_bf16=cells["native_bf16"].startswith("yes"),
         is_consumer=_is_geforce(cells),
     )
