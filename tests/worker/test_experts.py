@@ -24,7 +24,7 @@ from finefit.worker.build import model_class
 from finefit.worker.fake import make_fake
 from finefit.worker.shadow import ControlFlow, with_shadow
 
-pytestmark = pytest.mark.wide(7)
+pytestmark = pytest.mark.wide(4)
 
 aten = torch.ops.aten
 FOUR = {"num_local_experts": 4, "num_experts_per_tok": 2}

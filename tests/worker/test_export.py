@@ -24,7 +24,7 @@ from finefit.worker.export.run import export
 from finefit.worker.quantized import bnb_config
 from finefit.worker.saved import load
 
-pytestmark = [pytest.mark.xdist_group("export"), pytest.mark.wide(8)]
+pytestmark = [pytest.mark.xdist_group("export"), pytest.mark.wide(5)]
 
 NF4 = {
     "load_in_4bit": True,

@@ -17,7 +17,7 @@ from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import phase_peaks
 from finefit.worker.rules import decoding
 
-pytestmark = pytest.mark.wide(7)
+pytestmark = pytest.mark.wide(4)
 
 NF4 = {
     "dtype": "bfloat16",

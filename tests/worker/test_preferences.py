@@ -29,7 +29,7 @@ from finefit.worker.stage import RecordedStage
 from finefit.worker.synthetic import preferences_of
 from finefit.worker.written import recording_json
 
-pytestmark = pytest.mark.wide(7)
+pytestmark = pytest.mark.wide(4)
 
 ADAPTER_OFF = {"name": "dpo", "reference": "adapter_off", "quantization": None}
 MODEL = ADAPTER_OFF | {"reference": "model"}

@@ -28,7 +28,7 @@ from finefit.worker.stage import RecordedStage
 from finefit.worker.trainer import Trainer
 from finefit.worker.written import recording_json
 
-pytestmark = pytest.mark.wide(8)
+pytestmark = pytest.mark.wide(5)
 
 GPT2 = {"n_embd": 64, "n_head": 4, "n_positions": 256, "vocab_size": 512}
 MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "head_dim": 16}

@@ -19,7 +19,7 @@ from finefit.tape.sizes import Point
 from finefit.tape.tape import Bounds, Take, Tape
 from finefit.tape.written import decode, encode
 
-pytestmark = pytest.mark.wide(4)
+pytestmark = pytest.mark.wide(3)
 
 BOUNDS = Bounds((), (512, 3072), (160,))
 NF4 = {"quantization": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16"}}

@@ -14,7 +14,7 @@ from finefit.tape.expand import expand
 from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import phase_peaks
 
-pytestmark = pytest.mark.wide(6)
+pytestmark = pytest.mark.wide(4)
 
 WAYS = {
     "adapters in language model and tower": {},
