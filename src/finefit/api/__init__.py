@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from .answering import chat, compare, generate, generate_file
     from .asked import REFERENCE_GPU, answer_of, images_of, method_of
     from .calibrating import calibrate
-    from .estimating import estimate, estimate_answer, estimate_rows
+    from .estimating import estimate, estimate_answer
     from .exporting import export
     from .files import launch, plan_files, write_files
     from .guiding import guide, write_guide, writer_of
+    from .own_rows import estimate_rows
     from .planning import plan
     from .pricing import prices
     from .running import plan_job, read_receipt, train
@@ -23,10 +24,11 @@ HOMES = {
     "answering": ("chat", "compare", "generate", "generate_file"),
     "asked": ("REFERENCE_GPU", "answer_of", "images_of", "method_of"),
     "calibrating": ("calibrate",),
-    "estimating": ("estimate", "estimate_answer", "estimate_rows"),
+    "estimating": ("estimate", "estimate_answer"),
     "exporting": ("export",),
     "files": ("launch", "plan_files", "write_files"),
     "guiding": ("guide", "write_guide", "writer_of"),
+    "own_rows": ("estimate_rows",),
     "planning": ("plan",),
     "pricing": ("prices",),
     "running": ("plan_job", "read_receipt", "train"),

@@ -23,7 +23,7 @@ from finefit.search.plan import recipe_words
 from finefit.search.rungs import next_rung, rungs
 from finefit.units import human_bytes
 
-from .estimating import on_rows
+from .own_rows import on_rows
 from .searching import Searched, search_for, sought
 
 RUNGS = 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from finefit.catalog.measured import rates_on
 from finefit.estimate.generation import ledger_of_answer
@@ -12,22 +11,18 @@ from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
 from finefit.estimate.pace.pace import pace_of, work_of
 from finefit.estimate.rehearsed import ledger_from, spread, spread_alike
-from finefit.lower.images import cannot_show
-from finefit.lower.orders import REHEARSED_ACCUMULATION
 from finefit.nouns.engine import Engine
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.images import Images
-from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.method import Method
 from finefit.nouns.pace import Pace
 from finefit.nouns.recording import Recording
 from finefit.nouns.task import DPO, ROWS, Generate, Training
-from finefit.rehearsal.find import at_half, find, known
+from finefit.rehearsal.find import at_half, find
 from finefit.rehearsal.generation import Writing
 from finefit.rehearsal.generation import find as find_answer
-from finefit.rehearsal.own_rows import Files, OwnRows, checked_files, rehearse_rows
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.rehearsal.timed import setup_of
 from finefit.search import packing
@@ -36,9 +31,9 @@ from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.generation import parts_to_write
 from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, supposed_of
-from finefit.world.models import find_model, with_tokenizer
+from finefit.world.models import find_model
 
-from .asked import machine_or_reference, method_of, on_one
+from .asked import machine_or_reference, on_one
 
 ALIKE = (
     "all prompts are as long as the longest, and nothing ends an answer early; the likeliest token is taken: sampling "
@@ -74,8 +69,6 @@ def estimate(
     if isinstance(task, DPO):
         on_one(machine, knobs, "how several GPUs and engines share a reference is not modelled: preferences have one")
     knobs, changed = suited(knobs, found)
-    if knobs.packing:
-        packing.refuse_mixed(found)
     supposed = (*supposed_of(task), *packing.supposed_of(knobs))
     engine = engine_for(knobs, machine, found)
     alone, loop = of_one_rank(engine, knobs, loop)
@@ -108,63 +101,6 @@ def pace(recording: Recording, recipe: Recipe, knobs: Knobs, engine: Engine | No
         return None
     setup = setup_of(recipe, knobs.optim)
     return pace_of(work_of(recording, setup, recipe.model.layers), setup, engine)
-
-
-def estimate_rows(
-    job: Job, *, knobs: Knobs, gpu: str = "auto", progress: Callable[[str], None] | None = None
-) -> Estimate:
-    """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
-    `BadInput`."""
-    machine, notes = machine_or_reference(gpu)
-    on_one(machine, knobs, "a file's rows are replayed on one GPU; `--max-length` in its place answers for several")
-    model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
-    files = checked_files(job, cannot_show(model))
-    method, agreed = beside_packed(method_of(job), model)
-    knobs, changed = suited(knobs, model)
-    if knobs.packing:
-        packing.refuse_mixed(model)
-    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
-    say = progress or (lambda _: None)
-    say("rehearsing the training step")
-    estimate, _ = on_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
-    return replace(estimate, notes=(*notes, *agreed, *changed, *estimate.notes))
-
-
-def on_rows(
-    job: Job, files: Files, recipe: Recipe, say: Callable[[str], None], *, has_tokenizer: bool = True
-) -> tuple[Estimate, OwnRows]:
-    """A recipe, rehearsed with the rows of a job's file. Raises `BadInput`."""
-    started, model, machine = time.perf_counter(), recipe.model, recipe.machine
-    own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
-    recorded = own.recorded(recipe.knobs)
-    shorter = _half_of_tape(replace(recipe, knobs=recorded), own)
-    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows)
-    knobs = own.met(recipe.knobs, job)
-    estimate = Estimate(
-        model=model,
-        method=recipe.method,
-        knobs=knobs,
-        machine=machine,
-        ledger=ledger,
-        host=host_of(recipe.method, knobs, machine, None, ledger, {}),
-        data=own.data,
-        source="rehearsal",
-        stack=own.stack,
-        notes=(*left_out(model, own.data.shown, knobs), *own.notes),
-        seconds=time.perf_counter() - started,
-    )
-    return estimate, own
-
-
-def _half_of_tape(recipe: Recipe, own: OwnRows) -> Recording | None:
-    """Rows of half the length, from a tape that is at hand, where the run's own could not be replayed: what a plan
-    knows of the same recipe."""
-    if recipe.machine.is_cpu or own.rows is None or own.rows.is_known:
-        return None
-    micro_batches = min(recipe.knobs.gradient_accumulation_steps, REHEARSED_ACCUMULATION)
-    recorded = replace(recipe, knobs=replace(recipe.knobs, gradient_accumulation_steps=micro_batches))
-    found = known(recorded)
-    return None if found is None else at_half(recorded, found)
 
 
 def estimate_answer(

@@ -15,6 +15,7 @@ from finefit.guide.markdown import markdown
 from finefit.guide.subject import USUAL_ROWS, Missing, Subject
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.knobs import USUAL_LENGTH
 from finefit.nouns.matrix import Row
 from finefit.nouns.offer import Offer
 from finefit.nouns.planned import Planned
@@ -28,7 +29,6 @@ from .asked import answer_of, images_of, method_of
 from .estimating import estimate, estimate_answer
 from .planning import plan
 from .pricing import prices
-from .searching import USUAL_LENGTH
 from .tabling import matrix
 
 USUAL_GPUS = ("T4", "RTX3060-12GB", "RTX4060Ti-16GB", "RTX4090", "RTX5090", "L40S", "A100-80GB", "H100-80GB")

@@ -18,7 +18,6 @@ from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
 from finefit.search.packed import beside_packed
-from finefit.search.packing import refuse_mixed
 from finefit.search.workload import workload
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
@@ -77,8 +76,6 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     files = checked_files(job)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
-    if knobs.packing:
-        refuse_mixed(model)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
     found = decide(Wish(job, files, recipe, observer))
     if isinstance(found, NoFit):

@@ -13,7 +13,7 @@ from finefit.estimate.reserved import beside_tensors
 from finefit.nouns.advice import Advice, Effect
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
-from finefit.nouns.knobs import Knobs
+from finefit.nouns.knobs import USUAL_LENGTH, Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Method, name_of
 from finefit.nouns.model import Model
@@ -27,7 +27,7 @@ from finefit.search.choice import choose
 from finefit.search.dials import engines
 from finefit.search.fastest import Search, order
 from finefit.search.packed import beside_packed
-from finefit.search.packing import mixes, refuse_mixed, ways
+from finefit.search.packing import mixes, ways
 from finefit.search.plan import Answer, Group, search_plan
 from finefit.search.preferences import refuse_unproven, task_of
 from finefit.search.workload import packing_of, workload
@@ -40,8 +40,6 @@ from finefit.world.rows import Rows
 from .asked import images_of, method_of
 from .estimating import estimate
 
-USUAL_LENGTH = 2048
-"""Of rows, where neither a length nor a file is given."""
 Found = Callable[[Job, Method], list[Candidate]]
 
 
@@ -152,8 +150,6 @@ def search_for(
         raise BadInput(Problem("how fast this GPU is, is not known", where="gpu", why=why, hint="finefit calibrate"))
     rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
     limit, beside = gpu.sure_bytes, beside_tensors(gpu, None).high
-    if job.packing is True:
-        refuse_mixed(model)
     tried, agreed = _groups(job, methods, model, machine, has_engines)
 
     def found(wished: Job, method: Method) -> list[Candidate]:

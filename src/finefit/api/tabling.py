@@ -12,6 +12,7 @@ from finefit.catalog.kernels import cublas_workspace_bytes
 from finefit.catalog.prices import cheapest
 from finefit.errors import BadInput
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.knobs import USUAL_LENGTH
 from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.matrix import Matrix, Row, Wanted
 from finefit.nouns.model import Model
@@ -29,7 +30,6 @@ from finefit.world.models import find_model
 from finefit.world.prices import prices
 
 from .asked import images_of, method_of
-from .searching import USUAL_LENGTH
 
 COUNTS = (1, 2, 4, 8)
 METHODS: tuple[MethodName, ...] = ("full", "lora", "qlora4")

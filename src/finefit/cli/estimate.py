@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DOES_NOT_FIT, MAX_LENGTH, MODEL, Text, about, job_keys, listed, option, with_recipe
+from finefit.nouns.knobs import USUAL_LENGTH
+
+from .options import DOES_NOT_FIT, MODEL, Text, about, job_keys, listed, option, with_recipe
 from .words import split
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def _knobs(job: Job) -> Knobs:
     from finefit.world.gpus import machine_named
 
     layers = "all" if job.gradient_checkpointing == "auto" else job.gradient_checkpointing
-    wished = replace(job, max_length=job.max_length or MAX_LENGTH, gradient_checkpointing=layers)
+    wished = replace(job, max_length=job.max_length or USUAL_LENGTH, gradient_checkpointing=layers)
     return choose(wished, machine_named(job.gpu))
 
 
@@ -90,4 +92,4 @@ def _knobs_to_write(job: Job) -> Knobs:
     from finefit.search.generation import knobs_to_write
     from finefit.world.gpus import machine_named
 
-    return knobs_to_write(job, job.max_length or MAX_LENGTH, machine_named(job.gpu))
+    return knobs_to_write(job, job.max_length or USUAL_LENGTH, machine_named(job.gpu))

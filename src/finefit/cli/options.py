@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-MAX_LENGTH = 2048
+from finefit.nouns.knobs import USUAL_LENGTH
+
 DOES_NOT_FIT = 3
 """The exit code."""
 SAID_OFF = ("expandable_segments", "vit_gradient_checkpointing")
@@ -49,7 +50,7 @@ RECIPE: dict[str, tuple[Any, Any]] = {
         Annotated[
             Text,
             option(
-                "N", f"Tokens of the longest sequence (generate: prompt); no row of --data has more. [{MAX_LENGTH}]"
+                "N", f"Tokens of the longest sequence (generate: prompt); no row of --data has more. [{USUAL_LENGTH}]"
             ),
         ],
         None,

@@ -13,6 +13,8 @@ Attention = Literal["eager", "sdpa", "flash_attention_2"]
 Loss = Literal["full", "fused", "liger"]
 Checkpointing = int | Literal["all"]
 """How many of the first layers are checkpointed: 0 is none."""
+USUAL_LENGTH = 2048
+"""Of rows, in tokens, where neither a length nor a file is given."""
 
 
 @dataclass(frozen=True)

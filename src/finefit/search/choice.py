@@ -15,6 +15,8 @@ from finefit.nouns.knobs import Checkpointing, Dtype, Knobs, MixedPrecision
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 
+from .packing import refuse_mixed
+
 USUAL_MICRO_BATCH = 8
 """TRL's default `per_device_train_batch_size`."""
 
@@ -48,7 +50,9 @@ def choose(job: Job, machine: Machine) -> Knobs:
 
 
 def suited(knobs: Knobs, model: Model) -> tuple[Knobs, tuple[str, ...]]:
-    """As the model can run them, and what was changed for it."""
+    """As the model can run them, and what was changed for it. Raises `BadInput` where it cannot."""
+    if knobs.packing:
+        refuse_mixed(model)
     kind = (model.config.get("text_config") or model.config).get("model_type")
     if knobs.attn_implementation != "sdpa" or kind not in WITHOUT_SDPA:
         return knobs, ()

@@ -1,0 +1,80 @@
+"""The memory of one pinned recipe on the rows of a job's own file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from finefit.estimate.host import host_of
+from finefit.estimate.left_out import left_out
+from finefit.estimate.rehearsed import ledger_from
+from finefit.lower.images import cannot_show
+from finefit.lower.orders import REHEARSED_ACCUMULATION
+from finefit.nouns.estimate import Estimate
+from finefit.nouns.job import Job
+from finefit.nouns.knobs import Knobs
+from finefit.nouns.recording import Recording
+from finefit.rehearsal.find import at_half, known
+from finefit.rehearsal.own_rows import Files, OwnRows, checked_files, rehearse_rows
+from finefit.rehearsal.recipe import OURS, Recipe
+from finefit.search.choice import suited
+from finefit.search.packed import beside_packed
+from finefit.world.models import find_model, with_tokenizer
+
+from .asked import machine_or_reference, method_of, on_one
+
+
+def estimate_rows(
+    job: Job, *, knobs: Knobs, gpu: str = "auto", progress: Callable[[str], None] | None = None
+) -> Estimate:
+    """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
+    `BadInput`."""
+    machine, notes = machine_or_reference(gpu)
+    on_one(machine, knobs, "a file's rows are replayed on one GPU; `--max-length` in its place answers for several")
+    model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
+    files = checked_files(job, cannot_show(model))
+    method, agreed = beside_packed(method_of(job), model)
+    knobs, changed = suited(knobs, model)
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
+    say = progress or (lambda _: None)
+    say("rehearsing the training step")
+    estimate, _ = on_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
+    return replace(estimate, notes=(*notes, *agreed, *changed, *estimate.notes))
+
+
+def on_rows(
+    job: Job, files: Files, recipe: Recipe, say: Callable[[str], None], *, has_tokenizer: bool = True
+) -> tuple[Estimate, OwnRows]:
+    """A recipe, rehearsed with the rows of a job's file. Raises `BadInput`."""
+    started, model, machine = time.perf_counter(), recipe.model, recipe.machine
+    own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
+    recorded = own.recorded(recipe.knobs)
+    shorter = _half_of_tape(replace(recipe, knobs=recorded), own)
+    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows)
+    knobs = own.met(recipe.knobs, job)
+    estimate = Estimate(
+        model=model,
+        method=recipe.method,
+        knobs=knobs,
+        machine=machine,
+        ledger=ledger,
+        host=host_of(recipe.method, knobs, machine, None, ledger, {}),
+        data=own.data,
+        source="rehearsal",
+        stack=own.stack,
+        notes=(*left_out(model, own.data.shown, knobs), *own.notes),
+        seconds=time.perf_counter() - started,
+    )
+    return estimate, own
+
+
+def _half_of_tape(recipe: Recipe, own: OwnRows) -> Recording | None:
+    """Rows of half the length, from a tape that is at hand, where the run's own could not be replayed: what a plan
+    knows of the same recipe."""
+    if recipe.machine.is_cpu or own.rows is None or own.rows.is_known:
+        return None
+    micro_batches = min(recipe.knobs.gradient_accumulation_steps, REHEARSED_ACCUMULATION)
+    recorded = replace(recipe, knobs=replace(recipe.knobs, gradient_accumulation_steps=micro_batches))
+    found = known(recorded)
+    return None if found is None else at_half(recorded, found)
