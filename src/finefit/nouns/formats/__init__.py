@@ -6,13 +6,14 @@ Knows: which format a row has, by its keys. Does not know: files, whose first ro
 from __future__ import annotations
 
 from .alpaca import ALPACA
+from .both import is_chat as _is_chat
 from .format import Columns, Format, Row, Said, Trained
 from .messages import MESSAGES
+from .pairs import BOTH as _PAIR
 from .pairs import IMPLICIT, IMPLICIT_CHAT, PROMPTED, PROMPTED_CHAT
 from .pairs import has_prompt as _has_prompt
-from .pairs import is_chat as _is_chat_of_pairs
+from .prompt_completion import BOTH as _ANSWERED
 from .prompt_completion import CHAT, PROMPT_COMPLETION
-from .prompt_completion import is_chat as _is_chat
 from .sharegpt import SHAREGPT
 from .text import TEXT
 
@@ -57,15 +58,15 @@ def recognised(row: Row) -> Format | None:
     if "messages" in keys:
         return MESSAGES
     if keys & {"chosen", "rejected"}:
-        return (PROMPTED_CHAT if _is_chat_of_pairs(row) else PROMPTED) if _has_prompt(row) else _implicit(row)
+        return (PROMPTED_CHAT if _is_chat(row, _PAIR) else PROMPTED) if _has_prompt(row) else _implicit(row)
     if keys & {"prompt", "completion"}:
-        return CHAT if _is_chat(row) else PROMPT_COMPLETION
+        return CHAT if _is_chat(row, _ANSWERED) else PROMPT_COMPLETION
     first = {"instruction": ALPACA, "conversations": SHAREGPT, "text": TEXT}
     return next((format for key, format in first.items() if key in keys), None)
 
 
 def _implicit(row: Row) -> Format:
-    return IMPLICIT_CHAT if _is_chat_of_pairs(row) else IMPLICIT
+    return IMPLICIT_CHAT if _is_chat(row, _PAIR) else IMPLICIT
 
 
 def unknown(row: Row) -> str:

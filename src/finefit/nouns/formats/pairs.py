@@ -13,27 +13,21 @@ import json
 from itertools import takewhile
 from typing import Any
 
-from finefit.nouns.kinds import kind
-
+from .both import is_chat, unpaired, wrong_chats
 from .format import WITH_MESSAGES, Columns, Format, Row, Said
 from .turns import Message, plain, said_in, wrong_messages, wrong_text
 
 BOTH = ("chosen", "rejected")
 
 
-def is_chat(row: Row) -> bool:
-    return any(isinstance(row.get(key), list) for key in BOTH)
-
-
 def has_prompt(row: Row) -> bool:
     prompt = row.get("prompt")
-    return prompt is not None and not (is_chat(row) and isinstance(prompt, str))
+    return prompt is not None and not (is_chat(row, BOTH) and isinstance(prompt, str))
 
 
 def _wrong_pair(row: Row) -> str:
-    for key, other in zip(BOTH, BOTH[::-1], strict=True):
-        if row.get(key) is None:
-            return f"there is `{other}` without `{key}`"
+    if reason := unpaired(row, BOTH):
+        return reason
     return "`chosen` and `rejected` are the same: nothing is preferred" if row["chosen"] == row["rejected"] else ""
 
 
@@ -57,12 +51,7 @@ def _wrong_implicit_text(row: Row, blind: str) -> str:
 
 
 def _wrong_chat(row: Row, blind: str) -> str:
-    reason = _wrong_pair(row)
-    for key, other in zip(BOTH, BOTH[::-1], strict=True):
-        if not reason and isinstance(row[key], str):
-            return f"`{key}` is text and `{other}` is {kind(row[other])}: both are text, or both are messages"
-        reason = reason or wrong_messages(row[key], key, blind or WITH_MESSAGES, f" of `{key}`")
-    return reason
+    return _wrong_pair(row) or wrong_chats(row, BOTH, blind)
 
 
 def _wrong_prompted_chat(row: Row, blind: str) -> str:

@@ -6,23 +6,17 @@ written by the chat template, with its generation prompt before the completion.
 
 from __future__ import annotations
 
-from finefit.nouns.kinds import kind
-
-from .format import WITH_MESSAGES, Columns, Format, Row, Said
-from .turns import plain, said_in, wrong_answers, wrong_messages, wrong_text
+from .both import unpaired, wrong_chats
+from .format import Columns, Format, Row, Said
+from .turns import plain, said_in, wrong_answers, wrong_text
 
 BOTH = ("prompt", "completion")
 ENDS_A_PROMPT = ("user", "tool")
 
 
-def is_chat(row: Row) -> bool:
-    return any(isinstance(row.get(key), list) for key in BOTH)
-
-
 def _unpaired(row: Row) -> str:
-    for key, other in zip(BOTH, BOTH[::-1], strict=True):
-        if row.get(key) is None:
-            return f"there is `{other}` without `{key}`"
+    if reason := unpaired(row, BOTH):
+        return reason
     if row.get("label") is not None:
         return "the row has `label`, which says whether its answer is wanted (KTO): this version would train on all"
     return ""
@@ -37,13 +31,7 @@ def _wrong_text(row: Row, _blind: str) -> str:
 
 
 def _wrong_chat(row: Row, blind: str) -> str:
-    reason = _unpaired(row)
-    for key in BOTH:
-        if not reason and isinstance(row[key], str):
-            other = BOTH[key == BOTH[0]]
-            return f"`{key}` is text and `{other}` is {kind(row[other])}: both are text, or both are messages"
-        reason = reason or wrong_messages(row[key], key, blind or WITH_MESSAGES, f" of `{key}`")
-    return reason or _wrong_ends(row)
+    return _unpaired(row) or wrong_chats(row, BOTH, blind) or _wrong_ends(row)
 
 
 def _wrong_ends(row: Row) -> str:

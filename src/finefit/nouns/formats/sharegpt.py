@@ -12,7 +12,7 @@ from typing import Any
 from finefit.nouns.kinds import kind
 
 from .format import WITH_MESSAGES, Columns, Format, Row
-from .turns import said_in, wrong_answers, wrong_content, wrong_text
+from .turns import said_in, wrong_answers, wrong_content, wrong_keys, wrong_text
 
 SPEAKERS = {
     "system": "system",
@@ -42,15 +42,8 @@ def wrong(row: Row, blind: str) -> str:
 
 def _wrong_turn(turn: Any, number: int, blind: str) -> str:
     where = f"message {number}"
-    if not isinstance(turn, dict):
-        return f"{where} is {kind(turn)}, not an object"
-    for key in ("from", "value"):
-        if key not in turn:
-            other = ": `role` and `content` belong in `messages`" if "role" in turn else ""
-            return f"{where} has no `{key}`{other}"
-    extra = [key for key, value in turn.items() if key not in ("from", "value") and value is not None]
-    if extra:
-        return f"{where} has `{extra[0]}`, which this version would not train on: only from and value are read"
+    if reason := wrong_keys(turn, where, ("from", "value"), {"role": "`role` and `content` belong in `messages`"}):
+        return reason
     if not isinstance(turn["from"], str) or turn["from"] not in SPEAKERS:
         return f"{where} is from {json.dumps(turn['from'], default=str)}, not one of {', '.join(SPEAKERS)}"
     return wrong_content(turn["value"], where, blind or WITH_MESSAGES)

@@ -26,18 +26,26 @@ def wrong_messages(messages: Any, key: str, blind: str, within: str = "") -> str
 
 
 def _wrong_message(message: Any, where: str, blind: str) -> str:
-    if not isinstance(message, dict):
-        return f"{where} is {kind(message)}, not an object"
-    for key in ("role", "content"):
-        if key not in message:
-            other = ": `from` and `value` are ShareGPT's names, in `conversations`" if "from" in message else ""
-            return f"{where} has no `{key}`{other}"
-    extra = [key for key, value in message.items() if key not in ("role", "content") and value is not None]
-    if extra:
-        return f"{where} has `{extra[0]}`, which this version would not train on: only role and content are read"
+    near = {"from": "`from` and `value` are ShareGPT's names, in `conversations`"}
+    if reason := wrong_keys(message, where, ("role", "content"), near):
+        return reason
     if message["role"] not in ROLES:
         return f"{where} has the role {json.dumps(message['role'], default=str)}, not one of {', '.join(ROLES)}"
     return wrong_content(message["content"], where, blind)
+
+
+def wrong_keys(message: Any, where: str, keys: tuple[str, str], near: Mapping[str, str]) -> str:
+    """`near`: keys of another format, and where they belong."""
+    if not isinstance(message, dict):
+        return f"{where} is {kind(message)}, not an object"
+    for key in keys:
+        if key not in message:
+            other = next((f": {words}" for name, words in near.items() if name in message), "")
+            return f"{where} has no `{key}`{other}"
+    extra = [key for key, value in message.items() if key not in keys and value is not None]
+    if extra:
+        return f"{where} has `{extra[0]}`, which this version would not train on: only {' and '.join(keys)} are read"
+    return ""
 
 
 def wrong_content(content: Any, where: str, blind: str) -> str:
