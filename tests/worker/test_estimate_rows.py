@@ -15,6 +15,7 @@ from finefit.cli.main import run
 from finefit.nouns.plan import Plan
 from finefit.show.json import plain
 from finefit.world.lengths import APPROXIMATION, approximate_lengths
+from finefit.world.rows import scan
 
 OPTIONS = {"gpu": "RTX4090", "global-batch-size": "8", "per-device-train-batch-size": "2"}
 PINNED = OPTIONS | {"gradient-checkpointing": "all"}
@@ -55,7 +56,7 @@ def test_without_a_tokenizer_lengths_are_guessed_and_it_is_said(
     """The guessed lengths take the place of those that the tokenizer counts, in all else."""
     shutil.copy(model_folder / "config.json", tmp_path)
     told = estimated(capsys, str(tmp_path), "--data", data["train"])
-    lengths = [tokens for tokens, _ in approximate_lengths(data["train"], assistant_only=True)]
+    lengths = [tokens for tokens, _ in approximate_lengths(data["train"], scan(data["train"]), assistant_only=True)]
     assert (told["data"]["longest_tokens"], told["data"]["total_tokens"]) == (max(lengths), sum(lengths))
     assert told["recipe"]["max_length"] == max(lengths)
     assert APPROXIMATION in told["notes"]

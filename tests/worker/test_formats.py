@@ -109,7 +109,7 @@ def looked_at(rows: Rows, folder: Path, model: Path) -> Any:
     path = folder / "looked.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
     checked = check_rows(path, on_bad="skip")
-    return looked(rows_orders(str(path), checked.format, checked.left_out, str(model)))
+    return looked(rows_orders(str(path), checked.format, checked.bad, str(model)))
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -48,7 +48,8 @@ def data(tmp_path: Path) -> str:
 
 def told(path: str, config: dict[str, Any], folder: Path | None = None, **changes: Any) -> dict[str, Any]:
     """As the planner tells the worker: with the folder's tokenizer, or with lengths that are guessed."""
-    lengths = {} if folder else {"lengths": approximate_lengths(path, assistant_only=True)}
+    rows = check_rows(path, blind="")
+    lengths = {} if folder else {"lengths": approximate_lengths(path, rows, assistant_only=True)}
     order = orders(
         data={"train": path, "eval": None, **lengths},
         max_length=None,
@@ -57,7 +58,7 @@ def told(path: str, config: dict[str, Any], folder: Path | None = None, **change
     )
     order["model"]["config"] = config
     recipe = Recipe(Model("", config), LoRA(), Knobs(max_length=0, per_device_train_batch_size=2), machine_named("cpu"))
-    return merged(_with_images(order, check_rows(path, blind=""), recipe), changes)
+    return merged(_with_images(order, rows, recipe), changes)
 
 
 def rehearsed(order: dict[str, Any]) -> tuple[Recording, Any]:

@@ -34,7 +34,7 @@ def data(
         lengths, counted = list(looked.lengths), WRITTEN
     else:
         folder = found.folder if found is not None and has_tokenizer else None
-        lengths, counted = counted_lengths(path, folder, True, [row.number for row in rows.left_out])
+        lengths, counted = counted_lengths(path, rows, folder, True)
     limit = max_length or _limit(found)
     is_pairs = rows.format.trained == "pairs"
     return DataReport(
@@ -70,7 +70,7 @@ def _looked(
     if find_spec("trl") is None:
         return None, (NO_STACK,)
     say("writing the rows with the model's chat template")
-    answer = worker.ask("data", rows_orders(str(Path(path).absolute()), rows.format, rows.left_out, model.folder))
+    answer = worker.ask("data", rows_orders(str(Path(path).absolute()), rows.format, rows.bad, model.folder))
     lengths, examples = answer["lengths"], answer["examples"]
     pieces = [tuple(Piece(**piece) for piece in one["pieces"]) for one in examples]
     return Looked(

@@ -201,8 +201,7 @@ def sought(job: Job, model: Model, machine: Machine, rows: Rows | None, notes: t
     if rows is None:
         return Sought(replace(job, max_length=job.max_length or USUAL_LENGTH), model, machine, None, notes)
     model, has_tokenizer = with_tokenizer(model)
-    left_out = [row.number for row in rows.left_out]
-    tokens, how = file_lengths(job.data, model.folder if has_tokenizer else None, left_out)
+    tokens, how = file_lengths(job.data, rows, model.folder if has_tokenizer else None)
     longest = max(range(len(tokens)), key=tokens.__getitem__)
     lengths = Lengths(tuple(tokens), rows.lines[longest], not has_tokenizer)
     planned_for = min(lengths.longest, job.max_length or lengths.longest)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finefit.nouns.bad_rows import BadRow
 from finefit.nouns.formats import Format
 
 EXAMPLES = 3
@@ -21,8 +20,8 @@ def with_rows(orders: dict[str, Any], format: Format, left_out: Mapping[str, Seq
     }
 
 
-def rows_orders(path: str, format: Format, left_out: Sequence[BadRow], folder: str | None) -> dict[str, Any]:
-    """To look at a file alone, with a model's tokenizer."""
+def rows_orders(path: str, format: Format, left_out: Sequence[int], folder: str | None) -> dict[str, Any]:
+    """To look at a file alone, with a model's tokenizer. `left_out`: as above."""
     return {
         "device": "cpu",
         "model": {"folder": folder},
@@ -30,7 +29,7 @@ def rows_orders(path: str, format: Format, left_out: Sequence[BadRow], folder: s
             "train": path,
             "eval": None,
             "format": format.name,
-            "left_out": {"train": [row.number for row in left_out]},
+            "left_out": {"train": list(left_out)},
         },
         "trainer": {"assistant_only_loss": format.has_turns},
         "examples": EXAMPLES,

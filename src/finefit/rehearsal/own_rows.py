@@ -64,7 +64,7 @@ class Files:
     def left_out(self) -> dict[str, list[int]]:
         """The numbers of bad rows."""
         both = {"train": self.train, "eval": self.held_out}
-        return {which: [row.number for row in rows.left_out] if rows else [] for which, rows in both.items()}
+        return {which: list(rows.bad) if rows else [] for which, rows in both.items()}
 
     def counts(self) -> dict[str, Any]:
         held_out, left_out = self.held_out, self.left_out
@@ -102,7 +102,7 @@ def rehearse_rows(
     asked = rehearsal_orders(orders, recipe.model, recipe.knobs, recipe.machine, recipe.loop)
     asked["rehearsal"]["shorter"] = not recipe.machine.is_cpu
     if not has_tokenizer:
-        lengths = approximate_lengths(job.data, job.assistant_only_loss, orders["data"]["left_out"]["train"])
+        lengths = approximate_lengths(job.data, files.train, job.assistant_only_loss)
         asked["data"] = orders["data"] | {"lengths": lengths}
     counts = files.counts()
     approximated = (*read_as(job, files), *(() if has_tokenizer else (APPROXIMATION,)))

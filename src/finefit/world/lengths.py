@@ -6,13 +6,15 @@ figures here are guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from finefit.nouns.formats import MESSAGES, Format, Row, recognised
+from finefit.nouns.formats import MESSAGES, Format, Row
 from finefit.nouns.formats.images import refs_of
 from finefit.tables import rows_in
+
+from .rows import Rows
 
 BYTES_PER_TOKEN = 4
 """Of UTF-8. Guessed: a rule of thumb for English; code has fewer, and so has text that a vocabulary is not made for."""
@@ -38,19 +40,18 @@ COUNTED = (
 Count = Callable[[str], int]
 
 
-def file_lengths(path: str, folder: str | None, left_out: Collection[int] = ()) -> tuple[list[int], str]:
-    """Tokens of each row of a file that was checked, and how they were found. `folder`: of the model's tokenizer;
-    `left_out`: the numbers of bad rows."""
-    found, how = counted_lengths(path, folder, False, left_out)
+def file_lengths(path: str, rows: Rows, folder: str | None) -> tuple[list[int], str]:
+    """Tokens of each good row of a file, and how they were found. `folder`: of the model's tokenizer."""
+    found, how = counted_lengths(path, rows, folder, False)
     return [tokens for tokens, _ in found], how
 
 
 def counted_lengths(
-    path: str, folder: str | None, assistant_only: bool, left_out: Collection[int] = ()
+    path: str, rows: Rows, folder: str | None, assistant_only: bool
 ) -> tuple[list[tuple[int, int]], str]:
     """The same, and of each row those that are trained."""
     count = None if folder is None else _counter(Path(folder) / "tokenizer.json")
-    found = list(_lengths(path, assistant_only, left_out, count or _guessed))
+    found = list(_lengths(path, rows, assistant_only, count or _guessed))
     return found, APPROXIMATION if count is None else COUNTED
 
 
@@ -68,20 +69,17 @@ def _guessed(text: str) -> int:
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
-def approximate_lengths(path: str, assistant_only: bool, left_out: Collection[int] = ()) -> list[tuple[int, int]]:
-    """Of each row of a file that was checked: all tokens, and those that are trained. An image is one placeholder and
-    what marks it; of a pair, the longer answer counts."""
-    return counted_lengths(path, None, assistant_only, left_out)[0]
+def approximate_lengths(path: str, rows: Rows, assistant_only: bool) -> list[tuple[int, int]]:
+    """Of each good row of a file: all tokens, and those that are trained. An image is one placeholder and what marks
+    it; of a pair, the longer answer counts."""
+    return counted_lengths(path, rows, None, assistant_only)[0]
 
 
-def _lengths(path: str, assistant_only: bool, left_out: Collection[int], count: Count) -> Iterator[tuple[int, int]]:
-    without = frozenset(left_out)
+def _lengths(path: str, rows: Rows, assistant_only: bool, count: Count) -> Iterator[tuple[int, int]]:
+    without = frozenset(rows.bad)
     for placed in rows_in(path):
-        if placed.number in without:
-            continue
-        format = recognised(placed.row)
-        assert format is not None, "rows that have no format are bad"
-        yield _row(placed.row, format, assistant_only, count)
+        if placed.number not in without:
+            yield _row(placed.row, rows.format, assistant_only, count)
 
 
 def _row(row: Row, format: Format, assistant_only: bool, count: Count) -> tuple[int, int]:

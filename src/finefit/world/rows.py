@@ -43,6 +43,11 @@ class Rows:
     def rows(self) -> int:
         return len(self.lines)
 
+    @property
+    def bad(self) -> tuple[int, ...]:
+        """The numbers of the rows that are left out."""
+        return tuple(row.number for row in self.left_out)
+
 
 TEXT_ALONE = "this version would not train on images"
 
@@ -92,7 +97,7 @@ def repeated(path: Path | str, rows: Rows) -> tuple[str, ...]:
     """Where rows stand that say what a row before them says."""
     seen: set[bytes] = set()
     found = []
-    bad = {row.number for row in rows.left_out}
+    bad = set(rows.bad)
     for placed in rows_in(path):
         if placed.number in bad:
             continue
