@@ -13,8 +13,10 @@ from finefit.run import worker
 from finefit.world import calibrations
 from finefit.world.gpus import gpu_here
 
-SECONDS, LASTING = 0.3, 6.0
-"""Of a figure, and of the product that must last: with 21 products, a GPU is done in half a minute."""
+SECONDS = 0.3
+"""Of a figure: with 21 products, a GPU is done in half a minute."""
+LASTING = 6.0
+"""Seconds after which a card under its power limit has found its clock, for what can be found in a minute."""
 
 
 def calibrate(

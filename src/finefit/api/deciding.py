@@ -125,7 +125,8 @@ def _descended(wish: Wish, gpu: Gpu, found: Searched, first: Candidate) -> Decid
         lower = next_rung(below, search, is_last=len(search.known) == RUNGS - 1)
         if tried.high_bytes <= search.limit_bytes or lower is None:
             break
-        wish.observer.note(f"{_lacks(rung, search)}: one rung lower, {recipe_words(lower)}")
+        lacks = _lacks(rung, search)
+        wish.observer.note(f"{lacks.what}: {lacks.why}: one rung lower, {recipe_words(lower)}")
         rung = lower
     runs = _runs(tried, gpu, wish.is_pinned)
     if runs is None:
@@ -152,15 +153,15 @@ def _tight(tried: Tried, gpu: Gpu) -> str:
     return f"this is tight: {what}, and {gpu.name} holds {human_bytes(gpu.sure_bytes)}"
 
 
-def _lacks(rung: Candidate, search: Search) -> str:
+def _lacks(rung: Candidate, search: Search) -> PassedOver:
     most, limit = human_bytes(search.known[rung]), human_bytes(search.limit_bytes)
-    return f"{recipe_words(rung)}: {most} at most with the job's own rows, and {limit} are there"
+    return PassedOver(recipe_words(rung), f"{most} at most with the job's own rows, and {limit} are there")
 
 
 def _lacking(found: Searched, tried: Tried, search: Search, rung: Candidate) -> Planned:
     """As a plan says it, of what was rehearsed with the job's own rows; `rung`: the last of it."""
     planned = found.planned()
-    tries = () if planned.choice is None else tuple(_passed_over(one, search) for one in search.known)
+    tries = () if planned.choice is None else tuple(_lacks(one, search) for one in search.known)
     found.search.known |= search.known
     return replace(
         planned,
@@ -176,11 +177,6 @@ def _lacking(found: Searched, tried: Tried, search: Search, rung: Candidate) -> 
 
 def _alone(planned: Planned) -> Planned:
     return replace(planned, notes=(*planned.notes, ALONE))
-
-
-def _passed_over(rung: Candidate, search: Search) -> PassedOver:
-    what, why = _lacks(rung, search).split(": ", 1)
-    return PassedOver(what, why)
 
 
 def _how_to_insist(tried: Tried) -> tuple[str, ...]:

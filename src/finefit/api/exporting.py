@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.exported import Apart, Exported
@@ -60,7 +62,7 @@ def export(
     if converter is None:
         return exported
     say("converting to GGUF")
-    return _read(answer, str(target), chosen, str(gguf.convert(converter, target)))
+    return replace(exported, gguf=str(gguf.convert(converter, target)))
 
 
 def _refuse_same(plan: Plan) -> None:
@@ -74,15 +76,14 @@ def _refuse_same(plan: Plan) -> None:
         raise BadInput(Problem("means nothing here", where="--original-base", why=why))
 
 
-def _read(answer: dict[str, object], folder: str, dtype: str, made: str | None = None) -> Exported:
+def _read(answer: Mapping[str, Any], folder: str, dtype: str) -> Exported:
     told = {key: answer[key] for key in ("nbytes", "files", "merged", "dequantized", "grown_bytes")}
     told |= {key: answer[key] for key in ("largest_file_bytes", "rows", "tolerance")}
     far = answer["from_trained"]
     return Exported(
         folder=folder,
         dtype=dtype,
-        difference=Apart(answer["max_difference"], answer["mean_difference"]),  # type: ignore[arg-type]
-        from_trained=None if far is None else Apart(**far),  # type: ignore[arg-type]
-        gguf=made,
-        **told,  # type: ignore[arg-type]
+        difference=Apart(answer["max_difference"], answer["mean_difference"]),
+        from_trained=None if far is None else Apart(**far),
+        **told,
     )

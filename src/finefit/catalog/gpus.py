@@ -27,6 +27,10 @@ NOISE = re.compile(
 FAMILIES = ("rtx", "gtx")
 """Prefixes that people leave out: `4090`."""
 
+BF16_SINCE = (8, 0)
+"""Compute capability of the first cards that calculate in bfloat16 (NVIDIA Ampere); on older ones torch has it too,
+reckoned in float32."""
+
 MEMORY = re.compile(r"(\d{1,3}) ?gi?b\b")
 FORM = re.compile(r"\b(pcie|sxm\d?|nvl)\b")
 

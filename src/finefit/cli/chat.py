@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,19 +45,16 @@ def command(
     from finefit.show import json, live
 
     sampling = drawn(Sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed))
-    with live.working() as say:
-        say("loading the model")
-        opening = api.chat(target, base, sampling)
-        session = opening.__enter__()
     turns: list[dict[str, Any]] = []
-    try:
+    with ExitStack() as leaving:
+        with live.working() as say:
+            say("loading the model")
+            session = leaving.enter_context(api.chat(target, base, sampling))
         _say(HELP)
         for line in _lines():
             if line == "/exit":
                 break
             turns += _turn(session, line, _silent if as_json else _write)
-    finally:
-        opening.__exit__(None, None, None)
     if as_json:
         json.write({"target": target, "base": base, "turns": turns})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from .offer import Offer
 
@@ -18,9 +19,13 @@ class Lengths:
     is_guessed: bool
     # no tokenizer was at hand
 
-    @property
+    @cached_property
     def longest(self) -> int:
         return max(self.tokens)
+
+    @cached_property
+    def total(self) -> int:
+        return sum(self.tokens)
 
 
 @dataclass(frozen=True)

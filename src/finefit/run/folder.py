@@ -7,9 +7,7 @@ state of a run; nothing else is.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +18,8 @@ from pydantic import TypeAdapter
 from finefit import whole
 from finefit.errors import BadInput, Problem
 from finefit.nouns.plan import Plan
+
+from .aside import aside
 
 RUNS = Path("runs")
 """Where runs lie that no job puts elsewhere."""
@@ -139,19 +139,14 @@ def _create_next(plan: Plan, job_name: str) -> RunFolder:
             continue
         try:
             return _made(plan, path)
-        except OSError:
+        except (OSError, BadInput):
             if not path.exists():
                 raise
 
 
 def _made(plan: Plan, path: Path) -> RunFolder:
-    partial = path.absolute().parent / f".partial-{path.name}-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with aside(path) as partial:
         _fill(RunFolder(partial), plan)
-        partial.rename(path)  # onto a folder only if it is empty: rename(2)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return RunFolder(path)
 
 

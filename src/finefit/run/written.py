@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from finefit import whole
 from finefit.errors import BadInput, Problem
+
+from .aside import aside
 
 LIST = ".finefit-files"
 """As sha256sum writes it: a digest and a name a line. While files are replaced, a name has two."""
@@ -27,22 +28,10 @@ def write_files(folder: Path, files: Mapping[str, str]) -> dict[str, Path]:
     if folder.is_dir() and any(folder.iterdir()):
         _replace(folder, files)
     else:
-        _appear(folder, files)
+        with aside(folder) as partial:
+            for name, text in {**files, LIST: _listed(_digests(files))}.items():
+                (partial / name).write_text(text, encoding="utf-8")
     return {name: folder / name for name in files}
-
-
-def _appear(folder: Path, files: Mapping[str, str]) -> None:
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.parent / f".partial-{folder.name}-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir()
-        for name, text in {**files, LIST: _listed(_digests(files))}.items():
-            (partial / name).write_text(text, encoding="utf-8")
-        partial.rename(folder)  # onto a folder only if it is empty: rename(2)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _replace(folder: Path, files: Mapping[str, str]) -> None:

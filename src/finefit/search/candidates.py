@@ -60,7 +60,7 @@ class Asked:
         tokens = self.lengths.tokens
         taken = epoch_seconds(knobs, pace, self.machine.count, tokens, self.job.seed)
         full = self.job.global_batch_size * self.lengths.longest
-        return taken / sum(tokens) * full / pace.step_seconds
+        return taken / self.lengths.total * full / pace.step_seconds
 
     def knobs(self, micro_batch: int, checkpointing: Checkpointing) -> tuple[Knobs, Engine | None]:
         """What nothing pins is as `choose` has it."""

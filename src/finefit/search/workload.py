@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Sizes = NDArray[Any]
 
+Timed = tuple[Knobs, Pace]
+
 
 def workload(job: Job, knobs: Knobs, pace: Pace, ranks: int, lengths: Lengths, offer: Offer | None) -> Workload:
     tokens = lengths.tokens
@@ -33,13 +35,13 @@ def workload(job: Job, knobs: Knobs, pace: Pace, ranks: int, lengths: Lengths, o
     per_epoch = math.ceil(rows / (knobs.per_device_train_batch_size * knobs.gradient_accumulation_steps * ranks))
     steps = job.max_steps if job.max_steps > 0 else math.ceil(job.num_train_epochs * per_epoch)
     epochs = steps / per_epoch
-    read = epochs * (sum(tokens) if knobs.packing else padded(tokens, knobs.per_device_train_batch_size, job.seed))
+    read = epochs * (lengths.total if knobs.packing else padded(tokens, knobs.per_device_train_batch_size, job.seed))
     seconds = epochs * epoch_seconds(knobs, pace, ranks, tokens, job.seed)
     return Workload(
         rows=len(tokens),
         epochs=epochs,
         steps=steps,
-        tokens=int(sum(tokens) * epochs),
+        tokens=int(lengths.total * epochs),
         padded_tokens=int(read),
         seconds=seconds,
         low=seconds * pace.low / pace.step_seconds,
@@ -88,7 +90,7 @@ def _full(sequences: int, knobs: Knobs) -> Sizes:
 
 
 def packing_of(
-    job: Job, apart: Recipe | None, together: Recipe | None, ranks: int, lengths: Lengths, *, is_chosen: bool
+    job: Job, apart: Timed | None, together: Timed | None, ranks: int, lengths: Lengths, *, is_chosen: bool
 ) -> Packing | None:
     """What packing does for a file's rows, or would do: `apart` and `together` are the fastest recipes of each kind,
     where one is known. None where both are unknown, or no two rows share a sequence."""
@@ -101,7 +103,7 @@ def packing_of(
         return None
     step = known[0].per_device_train_batch_size * known[0].gradient_accumulation_steps * ranks
 
-    def seconds(recipe: Recipe | None) -> float | None:
+    def seconds(recipe: Timed | None) -> float | None:
         return None if recipe is None else workload(job, *recipe, ranks, lengths, None).seconds
 
     return Packing(
@@ -109,12 +111,9 @@ def packing_of(
         rows=len(tokens),
         sequences=len(sequences),
         length=length,
-        padding=1 - sum(tokens) / padded(tokens, known[0].per_device_train_batch_size, job.seed),
+        padding=1 - lengths.total / padded(tokens, known[0].per_device_train_batch_size, job.seed),
         steps_apart=math.ceil(len(tokens) / step),
         steps_packed=math.ceil(len(sequences) / step),
         seconds_apart=seconds(apart),
         seconds_packed=seconds(together),
     )
-
-
-Recipe = tuple[Knobs, Pace]

@@ -16,6 +16,8 @@ from typing import Any
 from datasets import Dataset
 from trl.data_utils import pack_dataset
 
+from .batches import lengths_of
+
 DOCUMENTS = "seq_lengths"
 """TRL's column: the tokens of each row in a sequence, in their order."""
 
@@ -26,7 +28,7 @@ def is_flattened(orders: Mapping[str, Any]) -> bool:
 
 def packed(rows: Dataset, max_length: int | None) -> Dataset:
     """`max_length`: of a sequence; None: of the longest row."""
-    length = max_length or max(map(len, rows["input_ids"]))
+    length = max_length or max(lengths_of(rows))
     return pack_dataset(rows.select_columns(["input_ids", "labels"]), length, "bfd")
 
 
@@ -38,7 +40,7 @@ def documents_of(length: int, count: int) -> list[int]:
 def fullness(rows: Any, micro_batch: int, is_flat: bool) -> list[int]:
     """By which rows are in order: their tokens, and of as many, what has more documents. Sequences that make a
     micro-batch by themselves come behind all that have a mask where they have none."""
-    tokens = [len(ids) for ids in rows["input_ids"]]
+    tokens = lengths_of(rows)
     if not is_flat or DOCUMENTS not in rows.column_names:
         return tokens
     documents = [len(lengths) for lengths in rows[DOCUMENTS]]
@@ -53,7 +55,7 @@ def longest_alone(rows: Any, batch: Sequence[int], micro_batch: int) -> list[int
     """The longest sequence of one document, where it is longer than a micro-batch of one sequence of several."""
     if micro_batch > 1:
         return []
-    tokens = [len(ids) for ids in rows["input_ids"]]
+    tokens = lengths_of(rows)
     alone = [row for row, documents in enumerate(rows[DOCUMENTS]) if len(documents) == 1]
     longest = max(alone, key=tokens.__getitem__, default=batch[0])
     return [longest] if tokens[longest] > tokens[batch[0]] else []

@@ -14,6 +14,7 @@ from typing import Any
 from finefit.nouns.schedule import MicroBatch, Step, chosen
 from finefit.nouns.steps import optimizer_steps
 
+from .batches import lengths_of
 from .packing import fullness
 from .stage import RECORDED_STEPS
 from .trainer import LongestFirst
@@ -87,7 +88,7 @@ class Schedule:
 def schedule_of(rows: Any, arguments: Mapping[str, Any], has_held_out: bool) -> Schedule:
     flat = arguments.get("padding_free", False)
     by = fullness(rows, arguments["per_device_train_batch_size"], is_flat=True) if flat else None
-    return Schedule([len(ids) for ids in rows["input_ids"]], arguments, has_held_out, by)
+    return Schedule(lengths_of(rows), arguments, has_held_out, by)
 
 
 def _parts(rows: list[int], size: int) -> list[list[int]]:

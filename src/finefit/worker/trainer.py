@@ -14,6 +14,7 @@ from transformers import Trainer as HuggingFaceTrainer
 from transformers.integrations.liger import apply_liger_kernel
 from trl import SFTTrainer
 
+from .batches import lengths_of
 from .packing import fullness
 from .staged import Staged
 
@@ -100,7 +101,7 @@ class Trainer(Staged, SFTTrainer):
 
     def _get_eval_sampler(self, eval_dataset: Any) -> list[int]:
         """Longest first: rows of like length share a batch, and the fullest batch comes at once."""
-        lengths = [len(ids) for ids in eval_dataset["input_ids"]]
+        lengths = lengths_of(eval_dataset)
         return sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from finefit.catalog.gpus import gpu_named
+from finefit.catalog.gpus import BF16_SINCE, gpu_named
 from finefit.errors import BadInput, Problem
 from finefit.nouns.machine import Gpu, Machine
 from finefit.units import GIB
@@ -21,9 +21,6 @@ from . import calibrations
 
 SEVERAL = re.compile(r"(\d+)\s*x\s*(\S.*)", re.IGNORECASE)
 """`2xRTX4090`"""
-
-BF16_SINCE = (8, 0)
-"""Compute capability of the first cards that calculate in bfloat16 (NVIDIA Ampere)."""
 
 
 def machine_named(text: str) -> Machine:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import linear
 
+from finefit.catalog.gpus import BF16_SINCE
 from finefit.nouns.calibration import Figure, What
 
 from .clock import Clock, rate
@@ -35,12 +36,8 @@ TYPES: dict[torch.dtype, What] = {
     torch.float16: "float16 product",
     torch.float32: "float32 product",
 }
-LASTING = 6.0
-"""Seconds after which a card under its power limit has found its clock, for what can be found in a minute."""
 SLOW = 0.5
 """Seconds of one product, as the one before it lets expect, from which on a type's larger ones are left out."""
-BF16_SINCE = (8, 0)
-"""Compute capability; torch has bfloat16 on older cards too, reckoned in float32."""
 
 
 @dataclass(frozen=True)
