@@ -15,6 +15,7 @@ from finefit.nouns.machine import Machine
 from finefit.rehearsal.few import Rehearsals
 from finefit.search.candidates import Asked
 from finefit.tape.affine import lines_of
+from finefit.tape.digest import Read
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
@@ -58,5 +59,5 @@ def test_layers_that_are_no_more_of_the_same_have_no_lines() -> None:
     found = Rehearsals(model, MACHINE, print).few(asked.method, *asked.knobs(1, "all"))
     assert found is not None
     few = found[0]
-    other = replace(few.base, marks=few.base.marks[:-3])
-    assert lines_of(replace(few, more={"A": other})) is None
+    other = replace(few.base.recording, marks=few.base.recording.marks[:-3])
+    assert lines_of(replace(few, more={"A": Read(other)})) is None

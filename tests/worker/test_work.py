@@ -17,6 +17,7 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import Full, LoRA
 from finefit.nouns.model import Model
 from finefit.tape.born import born
+from finefit.tape.digest import Read
 
 STEPS = 2
 LENGTH = 96
@@ -42,7 +43,7 @@ def read(order: dict[str, Any]) -> float:
     knobs = Knobs(LENGTH, batch, dtype="float32", mixed_precision="no", loss="full")
     method = Full() if order["peft"] is None else LoRA(r=order["peft"]["r"])
     setup = Setup(Model("small", config), method, knobs, rates_of("A100 SXM4 80GB"))
-    weights = weights_of(recording, setup)
+    weights = weights_of(Read(recording).loaded, setup)
     parts = born(recording)
     return STEPS * sum(
         product.operations for name in ("0", "1") for product in products_of(parts[name], weights, setup)

@@ -16,11 +16,14 @@ from finefit.nouns.recording import Recording
 from finefit.nouns.task import ROWS, Training
 from finefit.search.engine import of_one_rank
 from finefit.tape.affine import Few
-from finefit.tape.tape import Tape
+from finefit.tape.digest import Digest
+from finefit.tape.layers import Layers
+from finefit.tape.outline import Outline
+from finefit.tape.tape import History, Tape
 
 from . import cache
 from .build import build
-from .find import as_asked, of_atlas
+from .find import as_asked, asked_by, of_atlas
 from .recipe import OURS, Recipe
 from .timed import setup_of
 
@@ -41,6 +44,7 @@ class Rehearsals:
     rehearses: bool = True
     # what no tape knows; else it stays unknown
     _tapes: dict[str, Tape | None] = field(default_factory=dict)
+    _outlines: dict[tuple[int, Layers, bool], Outline] = field(default_factory=dict)
 
     def recipe(self, method: Method, knobs: Knobs, engine: Engine | None) -> Recipe:
         """Of one rank alone."""
@@ -51,8 +55,37 @@ class Rehearsals:
         """None where a few layers do not stand for all."""
         recipe = self.recipe(method, knobs, engine)
         tape = self._tape(recipe)
-        found = None if tape is None else _few_of(recipe, tape)
+        found = None if tape is None else self._few_of(recipe, tape)
         return None if found is None else (found, setup_of(recipe, knobs.optim))
+
+    def _few_of(self, recipe: Recipe, tape: Tape) -> Few | None:
+        """At the recipe's point, with its micro-batches."""
+        history = tape.history_at(recipe.point)
+        if history is None or len(set(recipe.layers.lower())) > 1 or not recipe.recorded:
+            return None
+        numbers = history.numbers(recipe.point)
+        if numbers is None:
+            return None
+        layers, asked = history.layers, asked_by(recipe)
+        is_single = asked.micro_batches == 1
+
+        def told(these: Layers) -> Digest | None:
+            outline = self._outline(history, these, is_single)
+            return None if outline is None else outline.at(numbers, asked)
+
+        more = {letter: told(layers.replace(letter, 2 * letter, 1)) for letter in dict.fromkeys(layers)}
+        base, known = told(layers), {letter: digest for letter, digest in more.items() if digest is not None}
+        return Few(layers, base, known) if base is not None and len(known) == len(more) else None
+
+    def _outline(self, history: History, layers: Layers, is_single: bool) -> Outline | None:
+        """None where the history does not stand for these layers."""
+        key = id(history), layers, is_single  # which an outline keeps
+        if key not in self._outlines:
+            try:
+                self._outlines[key] = Outline(history, layers, is_single=is_single)
+            except ValueError:
+                return None
+        return self._outlines[key]
 
     def whole(self, method: Method, knobs: Knobs, engine: Engine | None) -> tuple[Recording, Setup] | None:
         """Every layer; None where no tape knows it."""
@@ -80,17 +113,3 @@ class Rehearsals:
                 cache.write(one.recipe.key, one.tape)
             self._tapes[one.recipe.key] = one.tape if one.is_trusted else None
         return self._tapes[recipe.key]
-
-
-def _few_of(recipe: Recipe, tape: Tape) -> Few | None:
-    """At the recipe's point, with its micro-batches."""
-    history = tape.history_at(recipe.point)
-    if history is None or len(set(recipe.layers.lower())) > 1 or not recipe.recorded:
-        return None
-    layers = history.layers
-    base = history.at(recipe.point, layers)
-    more = {letter: history.at(recipe.point, layers.replace(letter, 2 * letter, 1)) for letter in dict.fromkeys(layers)}
-    if base is None or any(longer is None for longer in more.values()):
-        return None
-    asked = {letter: as_asked(longer, recipe) for letter, longer in more.items() if longer is not None}
-    return Few(layers, as_asked(base, recipe), asked)

@@ -17,7 +17,8 @@ from finefit.nouns.recording import Recording
 from finefit.nouns.schedule import Step
 from finefit.run import worker
 from finefit.tape.layers import Layers
-from finefit.tape.micro_batches import with_micro_batches
+from finefit.tape.micro_batches import RECORDED, with_micro_batches
+from finefit.tape.outline import Asked
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.tape.tape import Bounds, Tape
 from finefit.tape.written import decode
@@ -66,6 +67,15 @@ def as_asked(recording: Recording, recipe: Recipe) -> Recording:
     if recipe.accumulates_freely:
         recording = with_micro_batches(recording, recipe.knobs.gradient_accumulation_steps)
     return on_card(recording, recipe.machine)
+
+
+def asked_by(recipe: Recipe) -> Asked:
+    """The same, of an outline."""
+    gpu = recipe.machine.gpu
+    return Asked(
+        micro_batches=recipe.knobs.gradient_accumulation_steps if recipe.accumulates_freely else RECORDED,
+        cublas_bytes=None if gpu is None else cublas_workspace_bytes(gpu.compute_capability),
+    )
 
 
 def _in_atlas(recipe: Recipe) -> Found | None:

@@ -10,7 +10,6 @@ fine-tuning hold is no such line: those are composed for each number of GPUs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from finefit.estimate.pace.lines import EffortLines, effort_lines
@@ -23,6 +22,7 @@ from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full
 from finefit.nouns.recording import Recording
 from finefit.tape.affine import Few, Lines, lines_of
+from finefit.tape.digest import Digest, Read
 from finefit.tape.parallel.states import Rank
 
 from .between import on_line
@@ -104,7 +104,7 @@ class Drafts:
         if few is not None:
             return Toil(effort_lines(*few), few[1])
         whole = self.whole(knobs, engine)
-        return None if whole is None else Toil(effort_of(*whole, self.asked.model.layers), whole[1])
+        return None if whole is None else Toil(effort_of(Read(whole[0]), whole[1], self.asked.model.layers), whole[1])
 
     def lines(self, knobs: Knobs, engine: Engine | None, has_room: bool) -> Lines | None:
         """On one of the engine's ranks. `has_room`: for flat parameters beside those that they replace."""
@@ -151,10 +151,14 @@ class Drafts:
         if found is None:
             return None
         few, setup = found
-        more: Mapping[str, Recording] = {
-            letter: self.on_rank(letter, one, knobs, engine, setup, has_room) for letter, one in few.more.items()
-        }
-        return lines_of(Few(few.layers, self.on_rank("", few.base, knobs, engine, setup, has_room), more))
+        if engine is None:
+            return lines_of(few)
+
+        def on_rank(name: str, alone: Digest) -> Digest:
+            return Read(self.on_rank(name, alone.recording, knobs, engine, setup, has_room))
+
+        more = {letter: on_rank(letter, one) for letter, one in few.more.items()}
+        return lines_of(Few(few.layers, on_rank("", few.base), more))
 
     def on_rank(
         self, name: str, alone: Recording, knobs: Knobs, engine: Engine | None, setup: Setup, has_room: bool

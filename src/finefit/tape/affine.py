@@ -8,13 +8,12 @@ peaks of the whole recording (`peaks.py`); models whose layers are of several ki
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from finefit.nouns.recording import Recording
-
+from .digest import Digest
 from .layers import Layers
-from .peaks import CUDA_BLOCK_BYTES, moments
 
 SHOWN = 2
 """Layers from either end of a part, whose places are lines of their own; between them it is as between their ends."""
@@ -28,8 +27,8 @@ class Few:
     """A step of a few layers, and of one more of each part that has any."""
 
     layers: Layers
-    base: Recording
-    more: Mapping[str, Recording]
+    base: Digest
+    more: Mapping[str, Digest]
     # by the letter of what there is one more of
 
     @property
@@ -64,8 +63,8 @@ def lines_of(few: Few) -> Lines | None:
     """None where more layers are no more of the same places."""
     base = _places(few.base, few.layers)
     slopes = {}
-    for letter, recording in few.more.items():
-        longer = _places(recording, few.layers.replace(letter, letter * 2, 1))
+    for letter, digest in few.more.items():
+        longer = _places(digest, few.layers.replace(letter, letter * 2, 1))
         if longer.keys() != base.keys():
             return None
         slopes[letter] = {place: longer[place] - nbytes for place, nbytes in base.items()}
@@ -73,24 +72,26 @@ def lines_of(few: Few) -> Lines | None:
     return Lines(counts, base, slopes)
 
 
-def _places(recording: Recording, layers: Layers) -> dict[Place, int]:
+def _places(digest: Digest, layers: Layers) -> dict[Place, int]:
     found: dict[Place, int] = {}
-    for segment, moment in moments(recording, CUDA_BLOCK_BYTES):
-        step, micro, phase, *block = segment.label.split("/")
-        for part, number in _numbered(block, layers):
-            place = (f"{step}/{micro}/{phase}", part, number)
-            found[place] = max(found.get(place, 0), moment.nbytes)
+    for label, nbytes in digest.heights:
+        place = _place(label, layers)
+        if place is not None:
+            found[place] = max(found.get(place, 0), nbytes)
     return found
 
 
-def _numbered(block: list[str], layers: Layers) -> Iterable[tuple[str, int]]:
-    """A layer's part, and its number in it; nothing for layers between the ends."""
+@lru_cache(maxsize=4096)
+def _place(label: str, layers: Layers) -> Place | None:
+    """None for layers between the ends."""
+    step, micro, phase, *block = label.split("/")
+    name = f"{step}/{micro}/{phase}"
     if not block:
-        return [("", 0)]
+        return name, "", 0
     number = int(block[0])
     part = layers[number]
     first, count = layers.index(part), layers.count(part)
     here = number - first
     if here < SHOWN:
-        return [(part, here)]
-    return [(part, here - count)] if here >= count - SHOWN else []
+        return name, part, here
+    return (name, part, here - count) if here >= count - SHOWN else None

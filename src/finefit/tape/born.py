@@ -26,10 +26,9 @@ def born(recording: Recording) -> dict[str, Born]:
     nbytes: dict[str, Counter[int]] = {}
     kinds, sizes = recording.kinds, recording.nbytes
     for segment in segments(recording):
-        step, micro, phase = segment.label.split("/")[:3]
-        if step != STEP or phase in ("resident", "evaluation"):
+        part = part_of(segment.label)
+        if part is None:
             continue
-        part = OPTIMIZER if phase == OPTIMIZER else micro
         count, total = counts.setdefault(part, Counter()), nbytes.setdefault(part, Counter())
         for event in recording.events[segment.start : segment.stop]:
             if event > 0:
@@ -38,6 +37,14 @@ def born(recording: Recording) -> dict[str, Born]:
                 total[kind] += sizes[event - 1]
     names = [without_layer(name) for name in recording.kind_names]
     return {part: _by_name(names, counts[part], nbytes[part]) for part in counts}
+
+
+def part_of(label: str) -> str | None:
+    """The number of a micro-batch, or the optimizer's step; None where what is born is not counted."""
+    step, micro, phase = label.split("/")[:3]
+    if step != STEP or phase in ("resident", "evaluation"):
+        return None
+    return OPTIMIZER if phase == OPTIMIZER else micro
 
 
 def _by_name(names: list[Kind], counts: Mapping[int, int], nbytes: Mapping[int, int]) -> Born:

@@ -19,7 +19,7 @@ CUT = ("forward", "reference", "loss", "backward")
 
 def with_micro_batches(recording: Recording, count: int) -> Recording:
     """A recording of two as one of `count`."""
-    further = _further_batches(recording)
+    further = further_batches(recording)
     if count == 1:
         return _without_second(recording, further)
     nbytes = list(recording.nbytes)
@@ -28,7 +28,7 @@ def with_micro_batches(recording: Recording, count: int) -> Recording:
     return replace(recording, nbytes=tuple(nbytes))
 
 
-def _further_batches(recording: Recording) -> set[int]:
+def further_batches(recording: Recording) -> set[int]:
     """The tensors of the second micro-batch: of those that come together, the later half."""
     found: set[int] = set()
     for (start, label), (stop, _) in zip(recording.marks, recording.marks[1:], strict=False):

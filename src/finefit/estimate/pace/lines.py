@@ -49,7 +49,7 @@ class EffortLines:
 def effort_lines(few: Few, setup: Setup) -> EffortLines:
     """`setup`: on any card that computes in the same types."""
     count = len(few.layers)
-    more = {letter: effort_of(recording, setup, count + 1) for letter, recording in few.more.items()}
+    more = {letter: effort_of(digest, setup, count + 1) for letter, digest in few.more.items()}
     counts = {letter: few.layers.count(letter) for letter in few.more}
     return EffortLines(counts, effort_of(few.base, setup, count), more)
 

@@ -12,7 +12,8 @@ from finefit.nouns.pace import OPTIMIZER as STEPPING
 from finefit.nouns.pace import Pace, Share
 from finefit.nouns.range import Basis
 from finefit.nouns.recording import Recording
-from finefit.tape.born import OPTIMIZER, born
+from finefit.tape.born import OPTIMIZER
+from finefit.tape.digest import Digest, Read
 
 from .labour import Labour, labour_of
 from .links import Sent, Sizes, exposed, sent
@@ -58,16 +59,16 @@ class Effort:
     temporary_bytes: float
 
 
-def effort_of(recording: Recording, setup: Setup, layers: int) -> Effort:
-    """`recording`: of one rank, without its engine; `layers`: that it has."""
-    parts, weights = born(recording), weights_of(recording, setup)
+def effort_of(digest: Digest, setup: Setup, layers: int) -> Effort:
+    """`digest`: of one rank, without its engine; `layers`: that it has."""
+    parts, weights = digest.born, weights_of(digest.loaded, setup)
     first = labour_of(parts["0"], weights, setup, layers)
     stepped = parts.get(OPTIMIZER)
     return Effort(
         first=first,
         later=labour_of(parts["1"], weights, setup, layers) if "1" in parts else first,
-        trained=recording.trainable_parameters,
-        weights_bytes=_weights_bytes(recording),
+        trained=digest.trained,
+        weights_bytes=sum(nbytes * count for _, nbytes, count in digest.loaded),
         adapters=sum(weight.count for weight in weights.values() if weight.is_adapter),
         temporary_bytes=0.0 if stepped is None else sum(moved_bytes(stepped)),
     )
@@ -81,13 +82,7 @@ def work_on(effort: Effort, setup: Setup) -> Work:
 
 
 def work_of(recording: Recording, setup: Setup, layers: int) -> Work:
-    return work_on(effort_of(recording, setup, layers), setup)
-
-
-def _weights_bytes(recording: Recording) -> int:
-    pairs = zip(recording.kinds, recording.nbytes, strict=True)
-    names = recording.kind_names
-    return sum(nbytes for kind, nbytes in pairs if names[kind][0] in ("weight", "adapter") and names[kind][1] == "load")
+    return work_on(effort_of(Read(recording), setup, layers), setup)
 
 
 @dataclass(frozen=True)

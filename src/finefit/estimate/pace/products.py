@@ -9,13 +9,13 @@ Does not know: that the first layer's inputs may need no gradient (one product o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from finefit.nouns.recording import Recording
 from finefit.tape.born import Born
-from finefit.tape.peaks import Held, without_layer
+from finefit.tape.digest import Loaded
+from finefit.tape.peaks import Held
 
 from .setup import FLOAT32, HALF, Setup
 
@@ -80,19 +80,17 @@ def products_of(born: Born, weights: Mapping[str, Weight], setup: Setup) -> Iter
     yield from _head(born, weights, setup)
 
 
-def weights_of(recording: Recording, setup: Setup) -> dict[str, Weight]:
+def weights_of(loaded: Sequence[Loaded], setup: Setup) -> dict[str, Weight]:
     """By the name of their module."""
     found: dict[str, Weight] = {}
-    names = [without_layer(name) for name in recording.kind_names]
-    for kind, nbytes in zip(recording.kinds, recording.nbytes, strict=True):
-        category, phase, name, operation = names[kind]
-        if phase != "load" or category not in ("weight", "adapter") or not name:
+    for (category, _, name, operation), nbytes, more in loaded:
+        if not name:
             continue
         module, is_packed = name.removesuffix(".weight"), operation == "packed"
         width = (
             setup.adapter_bytes if category == "adapter" else setup.packed_bytes if is_packed else setup.weight_bytes
         )
-        count = found[module].count + 1 if module in found else 1
+        count = found[module].count + more if module in found else more
         found[module] = Weight(nbytes / width, count, category == "adapter", is_packed)
     return found
 
