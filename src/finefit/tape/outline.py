@@ -7,8 +7,8 @@ recording that `History.at` gives.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -17,22 +17,16 @@ from finefit.nouns.recording import Recording
 
 from .born import Born, part_of
 from .digest import Height, Loaded, is_loaded
-from .expand import Name, storages_and_events
 from .layers import Layers
 from .micro_batches import further_batches, with_micro_batches
 from .peaks import CUDA_BLOCK_BYTES, Held, Kind, segments
 from .tape import FROZEN, TRAINED, History
 
-ANY: Name = (None, -1)
-"""No storage's name: of those that do not grow with the layers, size is all that counts."""
-FURTHER, CUBLAS = "further batches", "cublas"
-"""Storages whose size goes by something else than the point: how many micro-batches wait, and the card."""
-Column = tuple[int, Name, str]
-"""Storages of one size at every point: their row, their name, and what else it goes by."""
 Walk = tuple[int, ...]
 """The events of a segment: +c for a birth and -c for a death of a storage of column c, counted from 1."""
-Births = Mapping[Kind, Sequence[tuple[int, int]]]
-"""Of each kind, columns and how many."""
+Counts = Sequence[tuple[int, int]]
+"""Columns, and how many storages of each."""
+NONE = Held(0, 0)
 
 
 @dataclass(frozen=True)
@@ -54,23 +48,30 @@ class Outline:
             raise ValueError(f"{history.layers} do not stand for {layers}")
         self._history, self._times = history, times
         self.whole = whole = with_micro_batches(whole, 1) if is_single else whole
-        columns: dict[Column, int] = {}
-        found = _columns(history, whole, is_single)
-        self.column_of = column_of = tuple(columns.setdefault(column, len(columns) + 1) for column in found)
-        self._columns = tuple(columns)
+        self._columns, columns_of_few = history.columns
+        # in the place of its bytes, each storage has the number of the recorded one
+        column_of = list(map(columns_of_few.__getitem__, whole.nbytes))
+        self._further = {} if is_single else _set_apart(further_batches(whole), column_of, len(self._columns))
+        self.kinds = tuple(
+            whole.kind_names[self._columns[column - 1][0]]
+            for column in (*range(1, len(self._columns) + 1), *self._further)
+        )
+        self.column_of = tuple(column_of)
         self.walks, self.order = _walks(whole, column_of)
         self.births = _births(whole, column_of)
-        loaded = Counter(zip(whole.kinds, column_of, strict=True))
-        named = ((whole.kind_names[kind], column, count) for (kind, column), count in loaded.items())
-        self.loaded = tuple(one for one in named if is_loaded(one[0]))
+        found = Counter(column_of).items()
+        self.loaded = tuple((column, count) for column, count in found if is_loaded(self.kinds[column - 1]))
 
     def at(self, numbers: Sequence[int], asked: Asked) -> Outlined:
         """`numbers`: of the history at a point."""
         growths = list(zip(self._times, self._history.growths_at(numbers), strict=True))
-        sizes = [0]
-        for row, name, special in self._columns:
-            added = sum(more * growth.nbytes.get(name, 0) for more, growth in growths)
-            sizes.append(_special(numbers[row] + added, special, asked))
+        sizes = [0, *(numbers[row] for _, row, _ in self._columns)]
+        for column, (_, _, name) in enumerate(self._columns, start=1):
+            if name is not None:
+                sizes[column] += sum(more * growth.nbytes.get(name, 0) for more, growth in growths)
+            if asked.cublas_bytes is not None and _is_cublas(self.kinds[column - 1]):
+                sizes[column] = asked.cublas_bytes
+        sizes += [sizes[column] * (asked.micro_batches - 1) for column in self._further]
         return Outlined(
             self,
             tuple(sizes),
@@ -104,16 +105,17 @@ class Outlined:
     def born(self) -> Mapping[str, Born]:
         return {part: self._held(births) for part, births in self.outline.births.items()}
 
-    def _held(self, births: Births) -> Born:
-        sizes = self.sizes
-        return {
-            kind: Held(sum(sizes[column] * count for column, count in found), sum(count for _, count in found))
-            for kind, found in births.items()
-        }
+    def _held(self, births: Counts) -> Born:
+        found: dict[Kind, Held] = {}
+        for column, count in births:
+            kind = self.outline.kinds[column - 1]
+            before = found.get(kind, NONE)
+            found[kind] = Held(before.nbytes + count * self.sizes[column], before.count + count)
+        return found
 
     @cached_property
     def loaded(self) -> Sequence[Loaded]:
-        return [(kind, self.sizes[column], count) for kind, column, count in self.outline.loaded]
+        return [(self.outline.kinds[column - 1], self.sizes[column], count) for column, count in self.outline.loaded]
 
     @cached_property
     def recording(self) -> Recording:
@@ -125,22 +127,17 @@ class Outlined:
         )
 
 
-def _columns(history: History, whole: Recording, is_single: bool) -> Iterator[Column]:
-    """Of each storage; `whole` has in the place of its bytes the number of the recorded one."""
-    names = list(storages_and_events(history.few)[0])
-    growing = {name for growth in history.growths for name in growth.nbytes}
-    further = set() if is_single else further_batches(whole)
-    cublas = {kind for kind, name in enumerate(whole.kind_names) if name[0] == "workspace" and name[3] == "cublas"}
-    for number, (source, kind) in enumerate(zip(whole.nbytes, whole.kinds, strict=True), start=1):
-        name = names[source] if names[source] in growing else ANY
-        special = FURTHER if number in further else CUBLAS if kind in cublas else ""
-        yield history.row_of[source], name, special
+def _set_apart(numbers: Collection[int], column_of: list[int], count: int) -> dict[int, int]:
+    """Gives storages columns of their own, after the `count` that there are; by the old column the new one."""
+    apart: dict[int, int] = {}
+    for number in sorted(numbers):
+        old = column_of[number - 1]
+        column_of[number - 1] = apart.setdefault(old, count + len(apart) + 1)
+    return apart
 
 
-def _special(nbytes: int, special: str, asked: Asked) -> int:
-    if special == CUBLAS and asked.cublas_bytes is not None:
-        return asked.cublas_bytes
-    return nbytes * (asked.micro_batches - 1) if special == FURTHER else nbytes
+def _is_cublas(kind: Kind) -> bool:
+    return (kind[0], kind[3]) == ("workspace", "cublas")
 
 
 def _walks(whole: Recording, column_of: Sequence[int]) -> tuple[tuple[Walk, ...], tuple[tuple[str, int], ...]]:
@@ -154,21 +151,15 @@ def _walks(whole: Recording, column_of: Sequence[int]) -> tuple[tuple[Walk, ...]
     return tuple(walks), tuple(order)
 
 
-def _births(whole: Recording, column_of: Sequence[int]) -> dict[str, Births]:
+def _births(whole: Recording, column_of: Sequence[int]) -> dict[str, Counts]:
     """Of each part of a step, as `born` has them."""
-    counts: dict[str, Counter[tuple[int, int]]] = {}
+    counts: dict[str, Counter[int]] = {}
     for segment in segments(whole):
         part = part_of(segment.label)
         if part is not None:
             born = [event - 1 for event in whole.events[segment.start : segment.stop] if event > 0]
-            counts.setdefault(part, Counter()).update((whole.kinds[number], column_of[number]) for number in born)
-    found: dict[str, Births] = {}
-    for part, counted in counts.items():
-        by_kind: dict[Kind, list[tuple[int, int]]] = defaultdict(list)
-        for (kind, column), count in counted.items():
-            by_kind[whole.kind_names[kind]].append((column, count))
-        found[part] = dict(by_kind)
-    return found
+            counts.setdefault(part, Counter()).update(map(column_of.__getitem__, born))
+    return {part: tuple(counted.items()) for part, counted in counts.items()}
 
 
 def _heights(order: Sequence[tuple[str, int]], walked: Sequence[tuple[int, int]]) -> Iterator[Height]:

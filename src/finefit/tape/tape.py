@@ -51,6 +51,9 @@ FROZEN, TRAINED = -2, -1
 
 Row = tuple[int, ...]
 """One number at each point of a history."""
+Column = tuple[int, int, Name | None]
+"""Storages of one kind and size at every point: the kind, the row, and the name where they are larger with more
+layers."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,15 @@ class History:
         growing = {name for growth in self.growths for name in growth.nbytes}
         names = self._numbered.names if growing else []
         return {name: (number, self.row_of[number]) for number, name in enumerate(names) if name in growing}
+
+    @cached_property
+    def columns(self) -> tuple[tuple[Column, ...], tuple[int, ...]]:
+        """Those that there are, and per storage which it belongs to, counted from 1."""
+        growing = {number: name for name, (number, _) in self._growing.items()}
+        columns: dict[Column, int] = {}
+        of = zip(self.few.kinds, self.row_of, map(growing.get, range(len(self.row_of))), strict=True)
+        column_of = tuple(columns.setdefault(column, len(columns) + 1) for column in of)
+        return tuple(columns), column_of
 
     @cached_property
     def _numbered(self) -> Cut:
