@@ -8,9 +8,9 @@ peaks of the whole recording (`peaks.py`); models whose layers are of several ki
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from .digest import Digest
 from .layers import Layers
@@ -50,13 +50,21 @@ class Lines:
 
     def peaks(self, counts: Mapping[str, int]) -> dict[str, int]:
         """Of each phase, as the marks have it."""
-        more = {letter: counts[letter] - count for letter, count in self.counts.items()}
+        more = [(self.slopes[letter], counts[letter] - count) for letter, count in self.counts.items()]
         found: dict[str, int] = {}
-        for place, nbytes in self.base.items():
-            here = nbytes + sum(number * self.slopes[letter][place] for letter, number in more.items())
-            phase = place[0].split("/")[2]
-            found[phase] = max(found.get(phase, 0), here)
+        for phase, places in self._by_phase.items():
+            heights = [self.base[place] for place in places]
+            for slopes, number in more:
+                heights = [height + number * slopes[place] for height, place in zip(heights, places, strict=True)]
+            found[phase] = max(heights)
         return found
+
+    @cached_property
+    def _by_phase(self) -> Mapping[str, Sequence[Place]]:
+        places: dict[str, list[Place]] = {}
+        for place in self.base:
+            places.setdefault(place[0].split("/")[2], []).append(place)
+        return places
 
 
 def lines_of(few: Few) -> Lines | None:

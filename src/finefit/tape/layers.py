@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import zip_longest
 
 Layers = str
@@ -90,6 +91,7 @@ def times(few: Layers, whole: Layers, units: Sequence[Layers]) -> tuple[int, ...
     return None if any(missing.values()) else tuple(found)
 
 
+@lru_cache(maxsize=256)
 def few_of(layers: Layers) -> tuple[Kept, ...]:
     """What is recorded of a model: as few layers as show all, and the same with one more of each unit that it repeats.
     Nothing, where that is no less than the whole."""

@@ -26,7 +26,8 @@ Walk = tuple[int, ...]
 """The events of a segment: +c for a birth and -c for a death of a storage of column c, counted from 1."""
 Counts = Sequence[tuple[int, int]]
 """Columns, and how many storages of each."""
-NONE = Held(0, 0)
+Births = Sequence[tuple[Kind, int, Counts]]
+"""Of each kind, how many in all, and in which columns."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,16 @@ class Outline:
         )
         self.column_of = tuple(column_of)
         self.walks, self.order = _walks(whole, column_of)
-        self.births = _births(whole, column_of)
+        births = _births(whole, column_of)
+        self.births = {part: self._by_kind(counts) for part, counts in births.items()}
         found = Counter(column_of).items()
         self.loaded = tuple((column, count) for column, count in found if is_loaded(self.kinds[column - 1]))
+
+    def _by_kind(self, counts: Counts) -> Births:
+        found: dict[Kind, list[tuple[int, int]]] = {}
+        for column, count in counts:
+            found.setdefault(self.kinds[column - 1], []).append((column, count))
+        return [(kind, sum(count for _, count in each), each) for kind, each in found.items()]
 
     def at(self, numbers: Sequence[int], asked: Asked) -> Outlined:
         """`numbers`: of the history at a point."""
@@ -105,13 +113,12 @@ class Outlined:
     def born(self) -> Mapping[str, Born]:
         return {part: self._held(births) for part, births in self.outline.births.items()}
 
-    def _held(self, births: Counts) -> Born:
-        found: dict[Kind, Held] = {}
-        for column, count in births:
-            kind = self.outline.kinds[column - 1]
-            before = found.get(kind, NONE)
-            found[kind] = Held(before.nbytes + count * self.sizes[column], before.count + count)
-        return found
+    def _held(self, births: Births) -> Born:
+        sizes = self.sizes
+        return {
+            kind: Held(sum([count * sizes[column] for column, count in counts]), total)
+            for kind, total, counts in births
+        }
 
     @cached_property
     def loaded(self) -> Sequence[Loaded]:

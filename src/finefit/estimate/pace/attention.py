@@ -62,16 +62,18 @@ class Attention:
 def attentions_of(born: Born, setup: Setup, layers: int) -> Iterator[Attention]:
     """Of the language model, and of the tower where there is one."""
     tower = setup.tower
+    if tower is None:
+        yield _language(born, setup, layers)
+        return
     seen = {name: held for name, held in born.items() if not TOWER.isdisjoint(name[2].split("."))}
-    yield _language(born if tower is None else {n: h for n, h in born.items() if n not in seen}, setup, layers)
-    if tower is not None:
-        config = setup.model.config["vision_config"]
-        depth, width = config.get("depth") or config["num_hidden_layers"], _tower_width(config)
-        operations = 4 * tower.patches**2 / tower.images * width * depth
-        kernel = replace(_kernel(seen), share=1.0)
-        if setup.knobs.freeze_vision_tower:
-            kernel = replace(kernel, backward_work=0.0)
-        yield Attention(kernel, operations, _again(seen))
+    yield _language({name: held for name, held in born.items() if name not in seen}, setup, layers)
+    config = setup.model.config["vision_config"]
+    depth, width = config.get("depth") or config["num_hidden_layers"], _tower_width(config)
+    operations = 4 * tower.patches**2 / tower.images * width * depth
+    kernel = replace(_kernel(seen), share=1.0)
+    if setup.knobs.freeze_vision_tower:
+        kernel = replace(kernel, backward_work=0.0)
+    yield Attention(kernel, operations, _again(seen))
 
 
 def _tower_width(config: Mapping[str, Any]) -> int:
@@ -80,7 +82,9 @@ def _tower_width(config: Mapping[str, Any]) -> int:
 
 
 def _kernel(born: Born) -> Kernel:
-    return next((each for each in (FLASH, EFFICIENT, CUDNN) if any(_is_of(each, name[3]) for name in born)), PLAIN)
+    operations = {name[3] for name in born}
+    fused = (each for each in (FLASH, EFFICIENT, CUDNN) if any(_is_of(each, name) for name in operations))
+    return next(fused, PLAIN)
 
 
 def _language(born: Born, setup: Setup, layers: int) -> Attention:

@@ -6,6 +6,8 @@ work in place, and what the card's own cache saves; the part of the memory's rat
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from finefit.tape.born import Born
 
 from .attention import CUDNN, EFFICIENT, FLASH
@@ -54,6 +56,7 @@ def moved_bytes(born: Born) -> tuple[float, float]:
     return once, again
 
 
+@lru_cache(maxsize=4096)
 def is_product(category: str, operation: str) -> bool:
     """What `products` and `attention` count."""
     if any(mark in operation for kernel in (FLASH, EFFICIENT, CUDNN) for mark in kernel.marks):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from finefit.tape.born import Born
 from finefit.tape.digest import Loaded
@@ -57,12 +56,12 @@ class Product:
     is_again: bool = False
     # a product of forward, repeated in backward
 
-    @cached_property
+    @property
     def operations(self) -> float:
         """Floating-point operations of all."""
         return 2 * self.rows * self.outer * self.inner * self.count
 
-    @cached_property
+    @property
     def moved_bytes(self) -> float:
         """Read and written by all, where nothing is read twice."""
         each = self.rows * (self.outer + self.inner) + self.outer * self.inner

@@ -69,8 +69,10 @@ class Setup:
 
     def rows_of(self, module: str) -> int:
         """Of the matrix that a module of this name multiplies."""
+        if self.tower is None:
+            return self.tokens
         parts = set(module.split("."))
-        if self.tower is None or parts.isdisjoint(TOWER):
+        if parts.isdisjoint(TOWER):
             return self.tokens
         return self.tower.tokens if parts & BETWEEN else self.tower.patches
 
