@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from html import escape
 from io import StringIO
-from typing import Any, Literal
+from typing import Any
 
 from finefit.nouns.engine import Engine, words_of
 from finefit.nouns.matrix import Matrix, Row
@@ -16,6 +16,7 @@ from finefit.units import GIB
 
 from . import json
 from .chart import svg
+from .columns import in_columns
 from .terminal import console_on
 
 TITLES = (
@@ -184,17 +185,11 @@ COLUMNS = (
 
 
 def show(matrix: Matrix) -> None:
-    from rich.table import Table
-
     console = console_on(sys.stdout)
-    table = Table(title=head(matrix), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for number, title in enumerate(TITLES):
-        justify: Literal["left", "right"] = "right" if number in RIGHT else "left"
-        table.add_column(title, justify=justify, no_wrap=title != "engine", min_width=10 if title == "engine" else None)
+    console.print(head(matrix), style="italic")
     known = [row for row in matrix.rows if row.verdict is not None]
-    for row in known:
-        table.add_row(*(cells(row) if row.answer else cells(row)[:5]), style=None if row.verdict == "fits" else "dim")
-    console.print(table)
+    lines = [(cells(row) if row.answer else cells(row)[:5], "" if row.verdict == "fits" else "dim") for row in known]
+    console.print(in_columns(TITLES, lines, RIGHT, TITLES.index("engine"), console.width))
     if len(known) < len(matrix.rows):
         unknown = dict.fromkeys(row.why for row in matrix.rows if row.verdict is None)
         console.print(f"{len(matrix.rows) - len(known)} rows: {', '.join(unknown)}")
