@@ -15,11 +15,11 @@ where loops through the layers outside of them are taken for such (`turns.py`), 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby, pairwise, takewhile
+from itertools import count, groupby, pairwise, takewhile
 
 from finefit.nouns.recording import Recording
 
@@ -52,6 +52,14 @@ class Cut:
     @cached_property
     def names(self) -> list[Name]:
         return _names(self.recording)
+
+    @cached_property
+    def numbers(self) -> dict[int | None, list[int]]:
+        """Of the storages of each layer, from 0, in the order of births."""
+        found: dict[int | None, list[int]] = {}
+        for number, block in enumerate(self.recording.block_of):
+            found.setdefault(block, []).append(number)
+        return found
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -131,9 +139,9 @@ def stretch(few: Cut, layers: Layers, growths: Sequence[Growth], whole: Layers) 
     """A recording whose growths are known, as the whole model; None where it has layers that these do not show."""
     if whole == layers:
         return without_turns(few.recording)
-    count = times(layers, whole, [growth.unit for growth in growths])
-    expanded = None if count is None else _expanded(few, Stretch(layers, whole))
-    return None if expanded is None or count is None else without_turns(_grown(expanded, growths, count))
+    more = times(layers, whole, [growth.unit for growth in growths])
+    expanded = None if more is None else _expanded(few, Stretch(layers, whole))
+    return None if expanded is None or more is None else without_turns(_grown(expanded, growths, more))
 
 
 def _growth(few: Recording, more: Recording, stretch: Stretch) -> Growth | None:
@@ -162,9 +170,9 @@ def _events(recording: Recording) -> list[Item]:
     return [item for run in _runs(recording) for item in run.items]
 
 
-def _grown(expanded: Recording, growths: Sequence[Growth], count: Sequence[int]) -> Recording:
+def _grown(expanded: Recording, growths: Sequence[Growth], more: Sequence[int]) -> Recording:
     """Parameters, and storages of no layer, each as much larger as the added layers make it."""
-    added = list(zip(growths, count, strict=True))
+    added = list(zip(growths, more, strict=True))
     larger: Counter[Name] = Counter()
     for growth, number in added:
         larger.update({name: number * nbytes for name, nbytes in growth.nbytes.items()})
@@ -186,12 +194,8 @@ def _grown(expanded: Recording, growths: Sequence[Growth], count: Sequence[int])
 
 def _names(recording: Recording) -> list[Name]:
     """Of each storage, in the order of their numbers, which is the order of births."""
-    counts: dict[int | None, int] = {}
-    names = []
-    for block in recording.block_of:
-        counts[block] = counts.get(block, -1) + 1
-        names.append((block, counts[block]))
-    return names
+    numbers: defaultdict[int | None, Iterator[int]] = defaultdict(count)
+    return [(block, next(numbers[block])) for block in recording.block_of]
 
 
 def _runs(recording: Recording) -> list[Run]:
@@ -320,26 +324,27 @@ def _moved(run: Run, place: int) -> Run:
 
 def _written(few: Cut, runs: Sequence[Run], source_of: Sequence[int]) -> Recording | None:
     """The runs as a recording; None where a storage would die that is not alive."""
-    recording, originals = few.recording, {name: number for number, name in enumerate(few.names)}
-    alive: dict[Name, int] = {}
+    recording, originals = few.recording, few.numbers
+    alive: defaultdict[int | None, dict[int, int]] = defaultdict(dict)
     originals_of: list[int] = []
     block_of: list[int | None] = []
     events: list[int] = []
     marks: list[tuple[int, str]] = []
     for run in runs:
+        shift = run.shift
         for item in run.items:
             if isinstance(item, str):
                 marks.append((len(events), item if run.block is None else f"{item}/{run.block}"))
                 continue
             sign, (block, number) = item
-            place = None if block is None else block + run.shift
+            place = None if block is None else block + shift
             if sign > 0:
-                originals_of.append(originals[None if place is None else source_of[place], number])
+                originals_of.append(originals[None if place is None else source_of[place]][number])
                 block_of.append(place)
-                events.append(len(originals_of))
-                alive[place, number] = len(originals_of)
-            elif (place, number) in alive:
-                events.append(-alive.pop((place, number)))
+                alive[place][number] = born = len(originals_of)
+                events.append(born)
+            elif number in alive[place]:
+                events.append(-alive[place].pop(number))
             else:
                 return None
     return Recording(
