@@ -159,10 +159,12 @@ class Api(ModuleType):
         self._note(job=job, **how)
         return self.document
 
-    def train(self, job_or_run: str, overrides: dict[str, str], resume: bool, observer: Any) -> Receipt:
+    def train(
+        self, job_or_run: str, overrides: dict[str, str], resume: bool, observer: Any, *, is_foreign: bool = False
+    ) -> Receipt:
         self._note(job_or_run=job_or_run, overrides=overrides, resume=resume)
         if not resume:
-            for note in read_job(job_or_run, overrides).notes:
+            for note in read_job(job_or_run, overrides, is_foreign=is_foreign).notes:
                 observer.note(note)
         observer.stage("training")
         return RECEIPT

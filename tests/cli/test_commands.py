@@ -46,6 +46,18 @@ def test_a_run_ends_with_its_receipt(cli: Cli, job: str) -> None:
     assert json.loads(cli("train", job, "--json").out)["steps"] == 4
 
 
+def test_another_tools_file_stands_in_the_place_of_a_job(cli: Cli, tmp_path: Path) -> None:
+    """Options win over it too; a job of one's own is none, and a run keeps its job."""
+    (tmp_path / "rows.jsonl").write_text("")
+    (tmp_path / "trl.yaml").write_text("model_name_or_path: gpt2\ndataset_name: rows.jsonl\n")
+    said = cli("train", "--from", str(tmp_path / "trl.yaml"), "--max-steps", "3")
+    assert said.code == 0, said.err
+    assert cli.api.asked == {"job_or_run": str(tmp_path / "trl.yaml"), "overrides": {"max-steps": "3"}, "resume": False}
+    assert "num_train_epochs 3.0, as TRL has it" in said.err.replace("\n", " ")
+    for words in (("--from", "a.yaml", "b.yaml"), ("runs/job-1", "--resume", "--from", "a.yaml")):
+        assert cli("train", *words).code == 2
+
+
 def test_a_run_is_resumed_by_its_folder(cli: Cli) -> None:
     """Only the folder is needed."""
     assert cli("train", "runs/job-1", "--resume").code == 0

@@ -32,16 +32,18 @@ LEARNT_STEPS = 10
 """Of a run, at least, for its time to say anything of the next one's."""
 
 
-def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer) -> Receipt | NoFit:
-    """Plans, trains exactly that, and closes with a receipt. What does not fit is not begun. Raises `BadInput`,
-    `RunFailed`, `Interrupted`."""
+def train(
+    job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer, *, is_foreign: bool = False
+) -> Receipt | NoFit:
+    """Plans, trains exactly that, and closes with a receipt. What does not fit is not begun. `is_foreign`: the job is a
+    file of another tool. Raises `BadInput`, `RunFailed`, `Interrupted`."""
     if resume:
         run = _run_of(Path(job_or_run))
         plan = folder.read_plan(run)
         refuse_absent(plan.machine)
         folder.to_resume(run)
     else:
-        job, notes = read_job(job_or_run, overrides)
+        job, notes = read_job(job_or_run, overrides, is_foreign=is_foreign)
         refuse_elsewhere(machine_named(job.gpu))
         found = _plan_of(job, notes, observer)
         if isinstance(found, NoFit):

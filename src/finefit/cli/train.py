@@ -8,13 +8,16 @@ import typer
 
 from finefit.errors import BadInput, Problem
 
-from .options import DOES_NOT_FIT, about
+from .options import DOES_NOT_FIT, Text, about
 from .words import split
 
 
 def command(
-    words: Annotated[list[str], about("JOB.yaml|RUN", "A job file; with --resume, a run folder.")],
+    words: Annotated[list[str] | None, about("JOB.yaml|RUN", "A job file; with --resume, a run folder.")] = None,
     *,
+    source: Annotated[
+        Text, typer.Option("--from", metavar="FILE", help="In a job's place: a file of axolotl, LLaMA-Factory or TRL.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last complete checkpoint of RUN.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The receipt as one JSON object on stdout.")] = False,
 ) -> None:
@@ -23,20 +26,23 @@ def command(
     What the job leaves open is the fastest that fits this machine's GPU, checked with the job's own rows. What does not
     fit is not begun: exit code 3, and what would make it fit.
 
-    Options named like the keys of a job win over its file: `--max-steps 20`, `--model FOLDER`.
+    Options named like the keys of a job win over its file: `--max-steps 20`, `--model FOLDER`. With --from, each key of
+    the other tool's file is named with what it was read as, or why it was not taken over.
     """
     from finefit import api
     from finefit.nouns.planned import NoFit
     from finefit.nouns.receipt import Receipt
     from finefit.show import json, live, planned, terminal
 
-    given = split(words, "RUN" if resume else "JOB.yaml")
+    given = split([*(words or ()), *([source] if source else ())], "RUN" if resume else "JOB.yaml")
+    if resume and source:
+        raise BadInput(Problem("means nothing with --resume", "--from", "a run that is resumed keeps its job"))
     if resume and given.options:
         why = "a run that is resumed keeps the job it was started with"
         raise BadInput(*(Problem("means nothing with --resume", f"--{name}", why) for name in given.options))
     observer = live.observer()
     try:
-        found = api.train(given.about, given.options, resume, observer)
+        found = api.train(given.about, given.options, resume, observer, is_foreign=bool(source))
     finally:
         observer.close()
     match found:

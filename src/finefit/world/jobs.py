@@ -26,14 +26,29 @@ class ReadJob(NamedTuple):
 
 
 def read_job(
-    path: Path | str, overrides: Mapping[str, str] | None = None, required: Sequence[str] = REQUIRED
+    path: Path | str,
+    overrides: Mapping[str, str] | None = None,
+    required: Sequence[str] = REQUIRED,
+    *,
+    is_foreign: bool = False,
 ) -> ReadJob:
-    """The job of a file; `overrides` are options by name, and win. Raises `BadInput` with every problem."""
+    """The job of a file; `overrides` are options by name, and win. `is_foreign`: the file is another tool's. Raises
+    `BadInput` with every problem."""
     path = Path(path)
-    file = spelled(from_file(path), KEYS)
     options = spelled(from_options(overrides or {}), KEYS)
+    file = _foreign(path, options.entries) if is_foreign else spelled(from_file(path), KEYS)
     both = Spelled(file.entries | options.entries, file.notes + options.notes, file.problems + options.problems)
     return _job(both, [key for key in required if key not in both.entries], str(path), {})
+
+
+def _foreign(path: Path, options: Mapping[str, Entry]) -> Spelled:
+    """Without what options say anew."""
+    from .foreign import translated
+
+    gpu = options.get("gpu")
+    found = translated(path, _gpus(str(gpu.value) if gpu else "auto"), options.keys())
+    today = spelled(found.entries, KEYS)
+    return Spelled(today.entries, found.notes + today.notes, found.problems + today.problems)
 
 
 def job_of_options(options: Mapping[str, str], keys: Collection[str], *, is_pinned: bool = True) -> ReadJob:

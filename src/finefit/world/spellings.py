@@ -157,9 +157,10 @@ def _today(entry: Entry) -> Entry | None:
 
 
 def _says_more(one: Entry, other: Entry) -> bool:
-    """`use_lora` and `use_4bit` together mean adapters beside quantised weights."""
+    """`use_lora` and `use_4bit` together mean adapters beside quantised weights; `qlora` and `load_in_4bit` mean that
+    twice."""
     values = [one.value, other.value]
-    return "lora" in values and any(value in QUANTIZED for value in values)
+    return one.value == other.value in QUANTIZED or ("lora" in values and any(value in QUANTIZED for value in values))
 
 
 def _truth(value: Any) -> Any:
