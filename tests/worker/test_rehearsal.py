@@ -201,6 +201,7 @@ KINDS = {
 }
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("name", KINDS)
 def test_layers_of_several_kinds_expand_exactly(name: str) -> None:
     """What the model repeats is recorded three times at most; expanded, it is the recording of all layers."""

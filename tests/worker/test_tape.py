@@ -105,10 +105,10 @@ def together(name: str) -> pytest.MarkDecorator:
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=together(name)) for name in RECIPES])
-def test_replay_is_the_rehearsal_at_unseen_points(name: str) -> None:
+def test_replay_is_the_rehearsal_at_unseen_points(name: str, pytestconfig: pytest.Config) -> None:
     """At random micro-batches, lengths, ranks and numbers of layers: every storage to the byte."""
     seeded = random.Random(name)
-    for _ in range(4):
+    for _ in range(4 if pytestconfig.getoption("--thorough") else 2):
         rank = seeded.choice([4, 16, 64]) if RECIPES[name]["peft"] else 0
         length = seeded.randint(600, 2500)
         rows = seeded.randint(1, 10_000 // length)
