@@ -1,4 +1,5 @@
-"""Writes what is made from the code: one page a command, from its own help, and the drawing of one training step.
+"""Writes what is made from the code: one page a command, from its own help; what is said of broken input; and the
+drawing of one training step.
 
     python docs/make.py [--check]
 
@@ -12,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import messages
+
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import LoRA
 from finefit.rehearsal.find import find
@@ -23,6 +26,7 @@ from finefit.world.models import find_model
 
 PAGES = Path(__file__).parent / "commands"
 DRAWING = Path(__file__).parent / "step.svg"
+MESSAGES = Path(__file__).parent / "messages.md"
 COMMANDS = (
     "estimate", "plan", "matrix", "launch", "guide", "data", "train", "receipt", "generate", "chat", "export",
     "prices", "calibrate",
@@ -31,7 +35,8 @@ COMMANDS = (
 
 def main() -> int:
     stale = []
-    made = {PAGES / f"{command}.md": page_of(command) for command in COMMANDS} | {DRAWING: drawing()}
+    made = {PAGES / f"{command}.md": page_of(command) for command in COMMANDS}
+    made |= {DRAWING: drawing(), MESSAGES: messages.page()}
     for page, text in made.items():
         if page.exists() and page.read_text(encoding="utf-8") == text:
             continue

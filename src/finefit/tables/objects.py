@@ -40,7 +40,8 @@ def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _wrong_json(raw: bytes, error: json.JSONDecodeError) -> str:
     if raw.startswith(b"\xef\xbb\xbf"):
         return "the file starts with a byte order mark: save it as UTF-8 without BOM"
-    return f"not JSON: {error.msg} at column {error.colno}" + _if_array(raw)
+    column = min(error.pos, len(error.doc.rstrip("\r\n"))) + 1  # where the line ends too early, behind it
+    return f"not JSON: {error.msg} at column {column}" + _if_array(raw)
 
 
 def _if_array(raw: bytes) -> str:
