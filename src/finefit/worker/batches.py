@@ -19,7 +19,7 @@ READ = ("input_ids", "labels", "seq_lengths")
 
 def refuse_long_rows(trainer: Any, max_length: int | None, data: Mapping[str, Any]) -> None:
     """Rows are never cut: those with more tokens than `max_length` are bad input, the first of them by line."""
-    refuse_long([len(ids) for ids in trainer.train_dataset["input_ids"]], max_length, data)
+    refuse_long(lengths_of(trainer.train_dataset), max_length, data)
 
 
 def refuse_long(lengths: Sequence[int], max_length: int | None, data: Mapping[str, Any]) -> None:

@@ -1,5 +1,5 @@
-"""The trainer of a real run: `trainer.Trainer`, with checkpoints that are complete or invisible, a held-out loss that
-does not depend on how rows are batched, and a report of every step.
+"""The trainers of a real run: ours, with checkpoints that are complete or invisible, a held-out loss that does not
+depend on how rows are batched, and a report of every step.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from finefit.errors import RunFailed
 
 from .checkpoints import publish, refuse_full_disk, rotate
+from .evaluated import Evaluated, HeldOut
 from .events import Events
 from .progress import Progress
 from .stage import RECORDED_STEPS
@@ -29,8 +30,9 @@ PARTIAL = ".partial"
 """Where transformers writes, inside the folder of checkpoints: nothing in it counts."""
 
 
-class RunTrainer(Trainer):
-    """`aside` is entered around all that is not training; `keep` is how many checkpoints stay."""
+class OfRun(Evaluated):
+    """What a run adds to a trainer, before which it comes. `aside` is entered around all that is not training; `keep`
+    is how many checkpoints stay."""
 
     control: Any
 
@@ -57,20 +59,19 @@ class RunTrainer(Trainer):
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Called by `train()` every `eval_steps`."""
-        loss = self.held_out("during")
+        loss = self.held_out("during").loss
         metrics = {"eval_loss": loss}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def held_out(self, when: str, check: Callable[[], None] = lambda: None) -> float:
-        """The mean loss of all trained tokens of the held-out rows; `check` may end it between two batches."""
+    def held_out(self, when: str, check: Callable[[], None] = lambda: None) -> HeldOut:
+        """What the held-out rows say; `check` may end it between two batches."""
         started = time.perf_counter()
         with self.aside():
-            total, tokens = self.held_out_loss(check)
-        loss = total / max(tokens, 1)
+            found = self.held_out_rows(check)
         seconds = time.perf_counter() - started
-        self.events.write("eval", when=when, step=self.state.global_step, loss=loss, tokens=tokens, seconds=seconds)
-        return loss
+        self.events.write("eval", when=when, step=self.state.global_step, **found.told(), seconds=seconds)
+        return found
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         started = time.perf_counter()
@@ -107,6 +108,10 @@ class RunTrainer(Trainer):
     def _bytes_to_save(self) -> int:
         state = [value for values in self.optimizer.state.values() for value in values.values()]
         return saved_bytes(self.model) + sum(value.nbytes for value in state if isinstance(value, torch.Tensor))
+
+
+class RunTrainer(OfRun, Trainer):
+    """On rows."""
 
 
 def saved_bytes(model: nn.Module) -> int:

@@ -14,9 +14,10 @@ from typing import Any
 from finefit.nouns.schedule import MicroBatch, Step, chosen
 from finefit.nouns.steps import optimizer_steps
 
+from .batches import lengths_of
+from .longest_first import LongestFirst
 from .packing import fullness
 from .stage import RECORDED_STEPS
-from .trainer import LongestFirst
 
 MOST_ROWS = 300_000
 """That are looked at, in two seconds (8 µs a row, on two shared cores): later ones come after many as long."""
@@ -87,7 +88,7 @@ class Schedule:
 def schedule_of(rows: Any, arguments: Mapping[str, Any], has_held_out: bool) -> Schedule:
     flat = arguments.get("padding_free", False)
     by = fullness(rows, arguments["per_device_train_batch_size"], is_flat=True) if flat else None
-    return Schedule([len(ids) for ids in rows["input_ids"]], arguments, has_held_out, by)
+    return Schedule(lengths_of(rows), arguments, has_held_out, by)
 
 
 def _parts(rows: list[int], size: int) -> list[list[int]]:
