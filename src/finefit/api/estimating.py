@@ -35,7 +35,7 @@ from finefit.search.choice import suited
 from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.generation import parts_to_write
 from finefit.search.packed import beside_packed
-from finefit.search.preferences import refuse_unproven, supposed_of
+from finefit.search.preferences import refuse_unproven, supposed_of, task_of
 from finefit.world.models import find_model, with_tokenizer
 
 from .asked import machine_or_reference, method_of, on_one
@@ -123,7 +123,8 @@ def estimate_rows(
     knobs, changed = suited(knobs, model)
     if knobs.packing:
         packing.refuse_mixed(model)
-    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
+    refuse_unproven(task_of(job), method, knobs, model)
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code, task=task_of(job))
     say = progress or (lambda _: None)
     say("rehearsing the training step")
     estimate, _ = on_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
@@ -138,7 +139,7 @@ def on_rows(
     own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
     recorded = own.recorded(recipe.knobs)
     shorter = _half_of_tape(replace(recipe, knobs=recorded), own)
-    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows)
+    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows, task=recipe.task)
     knobs = own.met(recipe.knobs, job)
     estimate = Estimate(
         model=model,
@@ -146,8 +147,9 @@ def on_rows(
         knobs=knobs,
         machine=machine,
         ledger=ledger,
-        host=host_of(recipe.method, knobs, machine, None, ledger, {}),
+        host=host_of(recipe.method, knobs, machine, None, ledger, {}, recipe.task),
         data=own.data,
+        task=recipe.task,
         source="rehearsal",
         stack=own.stack,
         notes=(*left_out(model, own.data.shown, knobs), *own.notes),

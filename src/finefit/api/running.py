@@ -19,6 +19,7 @@ from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
 from finefit.search.packed import beside_packed
 from finefit.search.packing import refuse_mixed
+from finefit.search.preferences import refuse_unproven, task_of
 from finefit.search.workload import workload
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
@@ -79,7 +80,8 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     knobs, changed = suited(choose(job, machine), model)
     if knobs.packing:
         refuse_mixed(model)
-    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
+    refuse_unproven(task_of(job), method, knobs, model)
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code, task=task_of(job))
     found = decide(Wish(job, files, recipe, observer))
     if isinstance(found, NoFit):
         return found

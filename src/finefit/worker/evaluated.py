@@ -12,9 +12,8 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.data import Sampler, SequentialSampler
 
-from .batches import lengths_of
+from .batches import fullness_of, lengths_of
 from .longest_first import LongestFirst
-from .packing import fullness
 from .staged import Staged
 
 Found = TypeVar("Found")
@@ -54,22 +53,24 @@ class Evaluated(Staged):
         self.in_order = in_order
         super().__init__(*args, **kwargs)
 
-    def held_out_rows(self, check: Callable[[], None] = lambda: None) -> HeldOut:
-        """`check` may end it between two batches."""
+    def check(self) -> None:
+        """Between two batches that nothing is trained on: may end it."""
+
+    def held_out_rows(self) -> HeldOut:
         raise NotImplementedError
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Called by `train()` every `eval_steps`."""
         return {"eval_loss": self.held_out_rows().loss}
 
-    def over_held_out(self, measure: Callable[[dict[str, Any]], Found], check: Callable[[], None]) -> list[Found]:
+    def over_held_out(self, measure: Callable[[dict[str, Any]], Found]) -> list[Found]:
         """Of every batch; nothing of it is kept for backward."""
         self.model.eval()
         with self.stage.evaluating(), torch.no_grad(), self.accelerator.autocast():
-            return [measure(self._measured(batch, check)) for batch in _loaded(self.get_eval_dataloader())]
+            return [measure(self._next(batch)) for batch in _loaded(self.get_eval_dataloader())]
 
-    def _measured(self, batch: dict[str, Any], check: Callable[[], None]) -> dict[str, Any]:
-        check()
+    def _next(self, batch: dict[str, Any]) -> dict[str, Any]:
+        self.check()
         return self.stage.held_out(self._prepare_inputs(batch))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -78,7 +79,7 @@ class Evaluated(Staged):
             return SequentialSampler(rows)
         size = self.args.per_device_train_batch_size
         return LongestFirst(
-            fullness(rows, size, self.padding_free),
+            fullness_of(rows, size, self.padding_free),
             size,
             self.args.gradient_accumulation_steps,
             self.args.seed,

@@ -18,12 +18,15 @@ from transformers import TrainerCallback
 
 from finefit.errors import RunFailed
 
+from . import told
 from .checkpoints import publish, refuse_full_disk, rotate
 from .evaluated import Evaluated, HeldOut
 from .events import Events
+from .preferences import PreferenceTrainer
 from .progress import Progress
 from .stage import RECORDED_STEPS
 from .stop import Stop
+from .told import LogProbs
 from .trainer import Trainer
 
 PARTIAL = ".partial"
@@ -32,9 +35,10 @@ PARTIAL = ".partial"
 
 class OfRun(Evaluated):
     """What a run adds to a trainer, before which it comes. `aside` is entered around all that is not training; `keep`
-    is how many checkpoints stay."""
+    is how many checkpoints stay; `check` may end the run."""
 
     control: Any
+    is_in_train: bool
 
     def __init__(
         self,
@@ -43,12 +47,14 @@ class OfRun(Evaluated):
         progress: Progress,
         keep: int,
         aside: Callable[[], AbstractContextManager[None]],
+        check: Callable[[], None],
         **kwargs: Any,
     ) -> None:
         self.events = events
         self.progress = progress
         self.keep = keep
         self._aside = aside
+        self._check = check
         super().__init__(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
@@ -64,11 +70,15 @@ class OfRun(Evaluated):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def held_out(self, when: str, check: Callable[[], None] = lambda: None) -> HeldOut:
-        """What the held-out rows say; `check` may end it between two batches."""
+    def check(self) -> None:
+        if not self.is_in_train:  # which ends after a step, once that is saved
+            self._check()
+
+    def held_out(self, when: str) -> HeldOut:
+        """What the held-out rows say."""
         started = time.perf_counter()
         with self.aside():
-            found = self.held_out_rows(check)
+            found = self.held_out_rows()
         seconds = time.perf_counter() - started
         self.events.write("eval", when=when, step=self.state.global_step, **found.told(), seconds=seconds)
         return found
@@ -112,6 +122,23 @@ class OfRun(Evaluated):
 
 class RunTrainer(OfRun, Trainer):
     """On rows."""
+
+
+class PreferenceRunTrainer(OfRun, PreferenceTrainer):
+    """On preferences. `told`: a file for what the reference says, where it is asked before training."""
+
+    def __init__(self, *, told: Path, **kwargs: Any) -> None:
+        self.told = told
+        super().__init__(**kwargs)
+
+    def asked(self, dataset: Any, batch_size: int) -> LogProbs:
+        known = told.read(self.told, dataset)
+        if known is not None:
+            return known
+        with self.aside():
+            found = super().asked(dataset, batch_size)
+        told.keep(self.told, dataset, found)
+        return found
 
 
 def saved_bytes(model: nn.Module) -> int:

@@ -4,7 +4,6 @@ logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -49,12 +48,12 @@ class Trainer(Evaluated, SFTTrainer):
         )
         return loss
 
-    def held_out_rows(self, check: Callable[[], None] = lambda: None) -> HeldOut:
+    def held_out_rows(self) -> HeldOut:
         """The loss of all trained tokens.
 
         TRL's fused head, whatever the training's loss is: nobody asks for the logits, so none are built or gathered.
         """
-        found = self.over_held_out(self._loss_of, check)
+        found = self.over_held_out(self._loss_of)
         return HeldOut(sum(total for total, _ in found), sum(tokens for _, tokens in found), "tokens")
 
     def _loss_of(self, batch: dict[str, Any]) -> tuple[float, int]:
