@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from recipes import rehearsed
 
+from finefit.errors import BadInput
 from finefit.nouns.formats.pairs import PROMPTED_CHAT
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import phase_peaks
@@ -84,13 +85,32 @@ def last(run: Any) -> dict[str, Any]:
     return found
 
 
+REHEARSAL = {
+    "rehearsal": {
+        "accumulation": 1,
+        "layers": [None],
+        "compute_capability": [8, 0],
+        "attention_kernel": "auto",
+        "hold_outputs": "no",
+    }
+}
+
+
+def test_pairs_that_are_too_long_are_named(pairs: dict[str, str], orders: Any) -> None:
+    """By the longer of their answers, and their line: neither is cut."""
+    order = orders(**told(pairs, "adapter_off"))
+    with pytest.raises(BadInput) as caught:
+        rehearsed(order | REHEARSAL | {"max_length": LONGEST_TOKENS - 1})
+    said = f"{pairs['train']}:{ROWS - 1}: the row has {LONGEST_TOKENS} tokens, more than max_length"
+    assert said in str(caught.value.problems[0])
+    assert rehearsed(order | REHEARSAL | {"max_length": LONGEST_TOKENS}).parameters
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_a_rehearsal_of_pairs_equals_the_run(runs: Any, pairs: dict[str, str], orders: Any, name: str) -> None:
     """Its peaks are the run's to the byte, in every phase: the reference's, and that of held-out pairs."""
     recorded = Recording.from_json(json.loads((runs[name].path / "recording.json").read_text()))
-    found = {"accumulation": 1, "layers": [None], "compute_capability": [8, 0]}
-    found |= {"attention_kernel": "auto", "hold_outputs": "no"}
-    fake = rehearsed(orders(**told(pairs, **MADE[name])) | {"rehearsal": found})
+    fake = rehearsed(orders(**told(pairs, **MADE[name])) | REHEARSAL)
     expected = phase_peaks(recorded)
     assert ("reference" in expected) == (MADE[name]["reference"] != "precomputed")
     assert expected["evaluation"] > expected["resident"]
