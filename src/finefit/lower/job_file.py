@@ -22,6 +22,9 @@ from finefit.units import human_bytes
 from .orders import learning_rate_of
 
 NO_ROWS = "# data: rows.jsonl    # fill in: the rows to train on, JSONL with a `messages` list in each"
+NO_PAIRS = (
+    "# data: rows.jsonl    # fill in: the pairs to train on, JSONL with `prompt`, `chosen` and `rejected` in each"
+)
 Section = tuple[str, tuple[str, ...]]
 SECTIONS: tuple[Section, ...] = (
     ("", ("model", "data", "eval_data", "on_bad_row", "task", "method", "gpu")),
@@ -111,8 +114,12 @@ def job_yaml(job: Job, choice: Estimate) -> str:
         lines += [f"\n# {comment}"] if comment and said else []
         for key, value in said.items():
             lines.append(_line(key, value))
-            lines += [NO_ROWS] if key == "model" and not job.data else []
+            lines += [_missing(job)] if key == "model" and not job.data else []
     return "\n".join(lines) + "\n"
+
+
+def _missing(job: Job) -> str:
+    return NO_PAIRS if job.task == "dpo" else NO_ROWS
 
 
 def _title(choice: Estimate) -> str:
