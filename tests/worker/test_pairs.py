@@ -15,6 +15,7 @@ from test_train_preferences import BOTH, LONGEST_TOKENS, ROWS, written
 from transformers import AutoTokenizer
 
 from finefit.api import plan_job
+from finefit.errors import BadInput
 from finefit.lower.rows import rows_orders
 from finefit.nouns.plan import Plan
 from finefit.worker import pairs
@@ -100,6 +101,36 @@ def test_what_is_looked_at_is_what_is_planned(job: Path, model_folder: Path) -> 
     assert [check["is_right"] for check in told["checks"]] == [True] * 3
     [first, *_] = told["examples"]
     assert [piece["is_trained"] for piece in first["pieces"]] == [False, True, False, True]
+
+
+ASKED = [{"role": "user", "content": "w1 w2"}]
+ANSWERS = {key: [{"role": "assistant", "content": text}] for key, text in zip(BOTH, ("w3 w4", "w5"), strict=True)}
+FORMS: dict[str, dict[str, Any]] = {
+    "messages": {"prompt": ASKED, **ANSWERS},
+    "messages, the prompt in both": {key: ASKED + answer for key, answer in ANSWERS.items()},
+    "text": {"prompt": "w1 w2", "chosen": " w3 w4", "rejected": " w5"},
+    "text, the prompt in both": {"chosen": "w1 w2 w3 w4", "rejected": "w1 w2 w5"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_pairs_is_read(model_folder: Path, tmp_path: Path, form: str) -> None:
+    """A prompt beside the answers, and one that both begin with, have the same tokens; text ends as messages do. Where
+    both answers begin with the same letter, TRL takes it for the prompt's, and a check says so."""
+    (tmp_path / "rows.jsonl").write_text(json.dumps(FORMS[form]))
+    told = looked_at(tmp_path / "rows.jsonl", model_folder)
+    marks = 2 if form.startswith("messages") else 0  # <user> and <answer>
+    assert told["lengths"] == [[marks + 2 + 2 + 1, 2 + 1 + 1 + 1]]
+    splits = form == "text, the prompt in both"
+    assert [check["is_right"] for check in told["checks"]] == [not splits, True, True]
+    pieces = [piece["text"].split() for piece in told["examples"][0]["pieces"]]
+    assert [pieces[1], pieces[3]] == [["w3", "w4", "<end>"], ["w5", "<end>"]]
+
+
+def test_preferences_on_several_gpus_are_refused(job: Path) -> None:
+    """By what is not modelled: how these would share a reference."""
+    with pytest.raises(BadInput, match="is 2 GPUs\n    why: how several GPUs and engines share a reference"):
+        plan_job(str(job), {"gpu": "2xRTX4090"}, Heard())
 
 
 def said(row: dict[str, Any], key: str) -> int:

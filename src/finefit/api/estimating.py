@@ -38,7 +38,7 @@ from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, supposed_of, task_of
 from finefit.world.models import find_model, with_tokenizer
 
-from .asked import machine_or_reference, method_of, on_one
+from .asked import ONE_REFERENCE, machine_or_reference, method_of, on_one
 
 ALIKE = (
     "all prompts are as long as the longest, and nothing ends an answer early; the likeliest token is taken: sampling "
@@ -72,7 +72,7 @@ def estimate(
     machine, notes = machine_or_reference(gpu)
     refuse_unproven(task, method, knobs, found)
     if isinstance(task, DPO):
-        on_one(machine, knobs, "how several GPUs and engines share a reference is not modelled: preferences have one")
+        on_one(machine, knobs, ONE_REFERENCE)
     knobs, changed = suited(knobs, found)
     if knobs.packing:
         packing.refuse_mixed(found)
@@ -116,7 +116,8 @@ def estimate_rows(
     """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
     `BadInput`."""
     machine, notes = machine_or_reference(gpu)
-    on_one(machine, knobs, "a file's rows are replayed on one GPU; `--max-length` in its place answers for several")
+    rows = "a file's rows are replayed on one GPU; `--max-length` in its place answers for several"
+    on_one(machine, knobs, ONE_REFERENCE if job.task == "dpo" else rows)
     model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
     files = checked_files(job, cannot_show(model))
     method, agreed = beside_packed(method_of(job), model)

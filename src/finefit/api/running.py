@@ -26,7 +26,7 @@ from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
 
-from .asked import method_of, on_one
+from .asked import ONE_REFERENCE, method_of, on_one
 from .deciding import Wish, decide
 from .estimating import pace
 
@@ -74,7 +74,8 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
 def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit:
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
-    on_one(machine, choose(job, machine), "this version trains on one GPU; `finefit estimate` answers for several")
+    several = "this version trains on one GPU; `finefit estimate` answers for several"
+    on_one(machine, choose(job, machine), ONE_REFERENCE if job.task == "dpo" else several)
     files = checked_files(job)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
