@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+import recipes
+
+from finefit.worker import measure
 from finefit.worker.allocator_stage import AllocatorStage
 
 
@@ -103,3 +107,28 @@ def test_the_device_number_is_unknown_until_the_driver_says() -> None:
         counters.device = held
         step(stage, counters, 10)
     assert stage.measured()["device_bytes"] == 900
+
+
+class Heard(AllocatorStage):
+    """Keeps the phases that it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__(TurnedCounters())
+        self.phases: list[str] = []
+
+    def phase(self, name: str) -> None:
+        self.phases.append(name)
+        super().phase(name)
+
+
+@pytest.mark.parametrize("reference", ["adapter_off", "model", "precomputed"])
+def test_a_reference_that_is_asked_is_a_phase(reference: str) -> None:
+    """Of every micro-batch, between two parts of forward; none where rows bring what it said."""
+    task = {"name": "dpo", "reference": reference, "quantization": None}
+    heard = Heard()
+    with measure._trainer(recipes.orders(task=task, steps=2, with_trl=True), heard) as trainer:
+        trainer.train()
+    asked = ["reference", "forward"] if reference != "precomputed" else []
+    step = ["forward", *asked, "backward", "optimizer"] * 2
+    assert heard.phases == ["resident", *step, "resident", *step, "resident"]
+    assert set(heard.phases) | {"load"} == set(heard.measured()["phases"])

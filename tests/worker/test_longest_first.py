@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finefit.worker.trainer import LongestFirst
+from finefit.worker.longest_first import LongestFirst
 
 ROWS = st.lists(st.integers(1, 500), min_size=1, max_size=60)
 SMALL = st.integers(1, 5)

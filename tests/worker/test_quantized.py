@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import recipes
 from safetensors import safe_open
+
+from finefit.worker.build import empty_model, read_config
+from finefit.worker.quantized import is_quantized
 
 NewRun = Callable[..., Any]
 
@@ -43,3 +47,12 @@ def test_an_evaluation_before_training_does_not_stop_learning(new_run: NewRun, o
     assert run.finish() == 0, run.path.with_suffix(".log").read_text()
     before, after = run.events("eval")
     assert after["loss"] < before["loss"] - 0.1
+
+
+def test_a_rehearsed_evaluation_repacks_nothing() -> None:
+    """As in a run, on any processor: empty 4-bit layers are told not to."""
+    order = recipes.orders(model={"quantization": NF4})
+    model = empty_model(order["model"], read_config(order["model"]))
+    layers = [module for module in model.modules() if is_quantized(module)]
+    assert layers
+    assert not any(layer.support_avx512bf16_for_cpu for layer in layers)

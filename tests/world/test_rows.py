@@ -131,16 +131,15 @@ EXAMPLES = {format.name: json.loads(format.example) for format in FORMATS}
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_formats_own_example_is_a_row_of_it(tmp_path: Path, name: str) -> None:
-    """What a message tells the user to write is right; training refuses pairs alone, and says so."""
+    """What a message tells the user to write is right; pairs are for preferences, and nothing else is."""
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(EXAMPLES[name] | {"id": 3, "tools": None}))
     scanned = scan(file)
     assert (scanned.format.name, scanned.left_out, scanned.unread) == (name, (), ("id",))
-    if scanned.format.trained == "pairs":
-        with pytest.raises(BadInput, match="pairs are for task dpo"):
-            check_rows(file)
-    else:
-        assert check_rows(file) == scanned
+    is_pairs = scanned.format.trained == "pairs"
+    assert check_rows(file, task="dpo" if is_pairs else "sft") == scanned
+    with pytest.raises(BadInput, match="pairs are for task dpo" if is_pairs else "task dpo trains on pairs"):
+        check_rows(file, task="sft" if is_pairs else "dpo")
 
 
 def test_what_a_plain_script_reads(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from finefit.nouns.task import Generate
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named
 
+ONE_REFERENCE = "how several GPUs and engines share a reference is not modelled: preferences have one"
 REFERENCE_GPU = "A100-80GB"
 """Where an estimate names no GPU and none is here."""
 

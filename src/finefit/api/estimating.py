@@ -33,7 +33,7 @@ from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, supposed_of
 from finefit.world.models import find_model
 
-from .asked import machine_or_reference, on_one
+from .asked import ONE_REFERENCE, machine_or_reference, on_one
 
 ALIKE = (
     "all prompts are as long as the longest, and nothing ends an answer early; the likeliest token is taken: sampling "
@@ -67,7 +67,7 @@ def estimate(
     machine, notes = machine_or_reference(gpu)
     refuse_unproven(task, method, knobs, found)
     if isinstance(task, DPO):
-        on_one(machine, knobs, "how several GPUs and engines share a reference is not modelled: preferences have one")
+        on_one(machine, knobs, ONE_REFERENCE)
     knobs, changed = suited(knobs, found)
     supposed = (*supposed_of(task), *packing.supposed_of(knobs))
     engine = engine_for(knobs, machine, found)

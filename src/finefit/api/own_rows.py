@@ -20,9 +20,10 @@ from finefit.rehearsal.own_rows import Files, OwnRows, checked_files, rehearse_r
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.search.choice import suited
 from finefit.search.packed import beside_packed
+from finefit.search.preferences import refuse_unproven, task_of
 from finefit.world.models import find_model, with_tokenizer
 
-from .asked import machine_or_reference, method_of, on_one
+from .asked import ONE_REFERENCE, machine_or_reference, method_of, on_one
 
 
 def estimate_rows(
@@ -31,12 +32,14 @@ def estimate_rows(
     """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
     `BadInput`."""
     machine, notes = machine_or_reference(gpu)
-    on_one(machine, knobs, "a file's rows are replayed on one GPU; `--max-length` in its place answers for several")
+    rows = "a file's rows are replayed on one GPU; `--max-length` in its place answers for several"
+    on_one(machine, knobs, ONE_REFERENCE if job.task == "dpo" else rows)
     model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
     files = checked_files(job, cannot_show(model))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)
-    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
+    refuse_unproven(task_of(job), method, knobs, model)
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code, task=task_of(job))
     say = progress or (lambda _: None)
     say("rehearsing the training step")
     estimate, _ = on_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
@@ -51,7 +54,7 @@ def on_rows(
     own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
     recorded = own.recorded(recipe.knobs)
     shorter = _half_of_tape(replace(recipe, knobs=recorded), own)
-    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows)
+    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows, task=recipe.task)
     knobs = own.met(recipe.knobs, job)
     estimate = Estimate(
         model=model,
@@ -59,8 +62,9 @@ def on_rows(
         knobs=knobs,
         machine=machine,
         ledger=ledger,
-        host=host_of(recipe.method, knobs, machine, None, ledger, {}),
+        host=host_of(recipe.method, knobs, machine, None, ledger, {}, recipe.task),
         data=own.data,
+        task=recipe.task,
         source="rehearsal",
         stack=own.stack,
         notes=(*left_out(model, own.data.shown, knobs), *own.notes),

@@ -18,13 +18,14 @@ from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
 from finefit.search.packed import beside_packed
+from finefit.search.preferences import refuse_unproven, task_of
 from finefit.search.workload import workload
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
 
-from .asked import method_of, on_one
+from .asked import ONE_REFERENCE, method_of, on_one
 from .deciding import Wish, decide
 from .estimating import pace
 
@@ -74,11 +75,13 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
 def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit:
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
-    on_one(machine, choose(job, machine), "this version trains on one GPU; `finefit estimate` answers for several")
+    several = "this version trains on one GPU; `finefit estimate` answers for several"
+    on_one(machine, choose(job, machine), ONE_REFERENCE if job.task == "dpo" else several)
     files = checked_files(job)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
-    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
+    refuse_unproven(task_of(job), method, knobs, model)
+    recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code, task=task_of(job))
     found = decide(Wish(job, files, recipe, observer))
     if isinstance(found, NoFit):
         return found

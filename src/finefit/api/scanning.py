@@ -65,7 +65,7 @@ def _looked(
     path: str, rows: Rows, model: Model | None, say: Callable[[str], None]
 ) -> tuple[Looked | None, tuple[str, ...]]:
     """None where there is no tokenizer, or nothing that the trainer of this version takes."""
-    if model is None or rows.shown or rows.format.trained == "pairs" or not rows.lines:
+    if model is None or rows.shown or not rows.lines:
         return None, ()
     if find_spec("trl") is None:
         return None, (NO_STACK,)

@@ -19,9 +19,12 @@ from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.task import DPO
 from finefit.units import human_bytes
 
-from .orders import LEARNING_RATE
+from .orders import learning_rate_of
 
 NO_ROWS = "# data: rows.jsonl    # fill in: the rows to train on, JSONL with a `messages` list in each"
+NO_PAIRS = (
+    "# data: rows.jsonl    # fill in: the pairs to train on, JSONL with `prompt`, `chosen` and `rejected` in each"
+)
 Section = tuple[str, tuple[str, ...]]
 SECTIONS: tuple[Section, ...] = (
     ("", ("model", "data", "eval_data", "on_bad_row", "task", "method", "gpu")),
@@ -29,7 +32,7 @@ SECTIONS: tuple[Section, ...] = (
         "the mathematics",
         (
             *("num_train_epochs", "max_steps", "global_batch_size", "learning_rate", "lr_scheduler_type"),
-            *("warmup_steps", "weight_decay", "max_grad_norm", "assistant_only_loss", "lora_r", "lora_alpha"),
+            *("warmup_steps", "weight_decay", "max_grad_norm", "assistant_only_loss", "beta", "lora_r", "lora_alpha"),
             *("lora_dropout", "lora_target_modules", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "seed"),
         ),
     ),
@@ -57,7 +60,7 @@ def pinned(job: Job, choice: Estimate) -> Job:
     told = replace(
         job,
         method=_name(choice.method),
-        learning_rate=LEARNING_RATE[type(choice.method)] if job.learning_rate is None else job.learning_rate,
+        learning_rate=learning_rate_of(job, choice.method),
         gradient_checkpointing=_checkpointing(knobs.gradient_checkpointing),
         max_length=job.max_length if job.data else knobs.max_length,
         **{key: getattr(knobs, key) for key in _alike()},
@@ -111,8 +114,12 @@ def job_yaml(job: Job, choice: Estimate) -> str:
         lines += [f"\n# {comment}"] if comment and said else []
         for key, value in said.items():
             lines.append(_line(key, value))
-            lines += [NO_ROWS] if key == "model" and not job.data else []
+            lines += [_missing(job)] if key == "model" and not job.data else []
     return "\n".join(lines) + "\n"
+
+
+def _missing(job: Job) -> str:
+    return NO_PAIRS if job.task == "dpo" else NO_ROWS
 
 
 def _title(choice: Estimate) -> str:
@@ -134,6 +141,8 @@ def _is_said(job: Job, key: str) -> bool:
             return job.image_size is not None
         case "assistant_only_loss":
             return job.task == "sft"
+        case "beta":
+            return job.task == "dpo"
     if key.startswith("lora_"):
         return job.method != "full"
     return not key.startswith("bnb_4bit_") or job.method == "qlora4"

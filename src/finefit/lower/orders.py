@@ -20,6 +20,8 @@ from .layers import layers_of, told
 
 LEARNING_RATE = {Full: 1e-5, LoRA: 1e-4, QLoRA: 1e-4}
 """Where a job names none. Derived from the defaults that popular recipes agree on."""
+PREFERENCE_RATE = {Full: 1e-6, LoRA: 5e-6, QLoRA: 5e-6}
+"""The same, of preferences: what DPOConfig has, and TRL's own command with LoRA (1.16, trl/scripts/dpo.py)."""
 
 ADAPTER_DTYPE = "float32"
 """PEFT's own choice beside half-precision weights. TRL takes bfloat16 beside quantised ones, which loses small updates
@@ -88,7 +90,7 @@ def job_orders(job: Job, model: Model, method: Method, knobs: Knobs, machine: Ma
     orders["trainer"] |= {
         "num_train_epochs": job.num_train_epochs,
         "max_steps": job.max_steps,
-        "learning_rate": LEARNING_RATE[type(method)] if job.learning_rate is None else job.learning_rate,
+        "learning_rate": learning_rate_of(job, method),
         "lr_scheduler_type": job.lr_scheduler_type,
         "warmup_steps": job.warmup_steps,
         "weight_decay": job.weight_decay,
@@ -105,7 +107,14 @@ def job_orders(job: Job, model: Model, method: Method, knobs: Knobs, machine: Ma
         "per_device_eval_batch_size": knobs.per_device_train_batch_size,
     }
     orders["save_total_limit"] = job.save_total_limit
+    if job.task == "dpo":
+        orders["trainer"]["beta"] = job.beta
     return orders
+
+
+def learning_rate_of(job: Job, method: Method) -> float:
+    usual = PREFERENCE_RATE if job.task == "dpo" else LEARNING_RATE
+    return usual[type(method)] if job.learning_rate is None else job.learning_rate
 
 
 def rehearsal_orders(

@@ -29,6 +29,9 @@ SEES = "train.py is left out: how a standalone script trains a model that sees i
 OTHER_ROWS = (
     "train.py reads JSONL with `messages` in every row, which this file is not said to be: fill in DATA in train.py"
 )
+OTHER_PAIRS = (
+    "train.py was not tried with files of pairs: fill in DATA in train.py, JSONL with prompt, chosen, rejected"
+)
 NO_ROWS = "no rows are named yet: fill in `data` in job.yaml, and DATA in train.py"
 
 
@@ -41,7 +44,8 @@ def files_of(job: Job, choice: Estimate, weights: str, *, reads_rows: bool = Tru
     if not sees:
         told = job if reads_rows else replace(job, data="", eval_data=None)
         texts |= {SCRIPT: _script(told, choice, weights, launch), LAUNCH: launch + "\n"}
-    notes = ((SEES,) if sees else ()) + (() if job.data else (NO_ROWS,)) + (() if reads_rows else (OTHER_ROWS,))
+    others = OTHER_PAIRS if job.task == "dpo" else OTHER_ROWS
+    notes = ((SEES,) if sees else ()) + (() if job.data else (NO_ROWS,)) + (() if reads_rows else (others,))
     return Files(texts, launch, notes)
 
 

@@ -41,7 +41,7 @@ class Job:
     # positive: overrides num_train_epochs
     global_batch_size: int = 16
     learning_rate: float | None = None
-    # None: 1e-4 for adapters, 1e-5 for full fine-tuning
+    # None: 1e-4 for adapters, 1e-5 for full fine-tuning; task dpo: 5e-6 and 1e-6
     lr_scheduler_type: Scheduler = "cosine"
     warmup_steps: float = 0.03
     # below 1: that share of all steps
@@ -49,6 +49,8 @@ class Job:
     max_grad_norm: float = 1.0
     assistant_only_loss: bool = True
     # train on the assistant's turns alone
+    beta: float = 0.1
+    # task dpo: what a reward is worth; more keeps answers nearer to the reference
     lora_r: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.0

@@ -85,3 +85,6 @@ class Receipt:
     # bad ones, of those to train on and those to measure by
     step: TimeGap | None = None
     # None on a processor, on a card of unknown rates, and in receipts from before it was predicted
+    preferred: float | None = None
+    # of held-out pairs, the share whose chosen answer has become more likely than the rejected one, beside what the
+    # reference says (TRL's `rewards/accuracies`); None where no preferences were trained

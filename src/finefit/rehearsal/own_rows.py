@@ -1,18 +1,19 @@
 """A job's own rows: the step on the fullest micro-batch of them, and how the run meets all of them.
 
-Knows: what the model's tokenizer makes of the rows; without it, about how long they are. Does not know: rows of other
-tasks than training on conversations.
+Knows: what the model's tokenizer makes of rows, and of pairs for preferences; without it, about how long they are.
+Does not know: prompts that are to be answered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from finefit.errors import BadInput, Problem
 from finefit.estimate.lengths import Rows
 from finefit.lower.orders import job_orders, rehearsal_orders
+from finefit.lower.preferences import task_orders
 from finefit.lower.rows import with_rows
 from finefit.nouns.data import DataFacts
 from finefit.nouns.job import Job
@@ -78,8 +79,9 @@ class Files:
 
 def checked_files(job: Job, blind: str = TEXT_ALONE) -> Files:
     """`blind`: why no row may show images. Raises `BadInput` with the lines that are no rows."""
-    train = check_rows(job.data, blind, job.on_bad_row)
-    files = Files(train, check_rows(job.eval_data, blind, job.on_bad_row) if job.eval_data else None)
+    task: Literal["sft", "dpo"] = "dpo" if job.task == "dpo" else "sft"
+    train = check_rows(job.data, blind, job.on_bad_row, task)
+    files = Files(train, check_rows(job.eval_data, blind, job.on_bad_row, task) if job.eval_data else None)
     if files.held_out is not None and files.held_out.format is not files.train.format:
         what = f"its rows are {files.held_out.format.name}, and those of {job.data} are {files.train.format.name}"
         raise BadInput(Problem(what, where=str(job.eval_data), hint="held-out rows in the format of those trained on"))
@@ -99,6 +101,7 @@ def rehearse_rows(
     """Raises `BadInput` where rows are longer than the job allows."""
     orders = job_orders(job, recipe.model, recipe.method, recipe.knobs, recipe.machine)
     orders = with_rows(orders, files.train.format, files.left_out)
+    orders |= task_orders(recipe.task, recipe.model, recipe.method, recipe.knobs)
     asked = rehearsal_orders(orders, recipe.model, recipe.knobs, recipe.machine, recipe.loop)
     asked["rehearsal"]["shorter"] = not recipe.machine.is_cpu
     if not has_tokenizer:

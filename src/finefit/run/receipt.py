@@ -84,6 +84,7 @@ def receipt_of(
         rows=None if plan.data is None else plan.data.rows,
         rows_left_out=0 if plan.data is None else plan.data.left_out + plan.data.eval_left_out,
         step=_step(plan.work, done, steady_laps(events)),
+        preferred=_last(events, "eval", when="after").get("rewards", {}).get("accuracies"),
     )
 
 

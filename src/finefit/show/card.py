@@ -35,7 +35,8 @@ def _words(plan: Plan, receipt: Receipt, exported: Exported) -> Iterator[str]:
     base = _name_of(plan)
     yield f"# {base}, fine-tuned"
     yield ""
-    yield f"{_method_words(plan.method)} of `{base}` on `{Path(plan.job.data or '').name}`, by finefit."
+    on = "preferences (DPO) in " if plan.job.task == "dpo" else ""
+    yield f"{_method_words(plan.method)} of `{base}` on {on}`{Path(plan.job.data or '').name}`, by finefit."
     if exported.dequantized:
         yield (
             f"The base was trained beside in {_bits(plan.method)} bits; the adapter is merged onto its dequantised "
@@ -77,6 +78,7 @@ def _training(plan: Plan, receipt: Receipt) -> dict[str, str]:
         "optimizer": knobs.optim,
         "training loss": _from_to(receipt.train_loss_first, receipt.train_loss_last),
         "held-out loss": _from_to(receipt.eval_loss_before, receipt.eval_loss_after),
+        "held-out pairs preferred": "" if receipt.preferred is None else f"{receipt.preferred:.0%}",
         "seed": f"{receipt.seed}",
     }
 

@@ -118,11 +118,18 @@ def step_words(event: Mapping[str, Any], plan: Plan | None) -> str:
     parts = [
         f"step {event.get('step')}/{event.get('steps', '?')}",
         "" if loss is None else f"loss {loss:.4f}",
+        preferred_words(event),
         "" if speed is None else f"{speed:.0f} tokens/s",
         memory_words(event, plan),
         f"{human_seconds(left)} left" if left else "",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def preferred_words(event: Mapping[str, Any]) -> str:
+    """Of pairs, how many are told apart rightly; nothing where rows are trained on."""
+    right = (event.get("rewards") or {}).get("accuracies")
+    return "" if right is None else f"{right:.0%} preferred"
 
 
 def memory_words(event: Mapping[str, Any], plan: Plan | None) -> str:
@@ -141,7 +148,9 @@ def event_words(event: Mapping[str, Any]) -> str:
     match event["event"]:
         case "eval":
             loss = event.get("eval_loss", event.get("loss"))
-            return "" if loss is None else f"step {event.get('step', 0)} · held-out loss {loss:.4f}"
+            preferred = preferred_words(event)
+            words = f" · {preferred}" if preferred else ""
+            return "" if loss is None else f"step {event.get('step', 0)} · held-out loss {loss:.4f}{words}"
         case "checkpoint":
             return f"step {event.get('step')} · checkpoint {event.get('path')}"
         case "loaded":

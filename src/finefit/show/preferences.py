@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
-from finefit.nouns.estimate import Estimate
 from finefit.nouns.knobs import Knobs
+from finefit.nouns.method import Method
+from finefit.nouns.receipt import Receipt
 from finefit.nouns.task import DPO, Task
 
 from .words import method_words
@@ -13,9 +14,19 @@ from .words import method_words
 PACKED = ", packed and joined"
 
 
-def heading(estimate: Estimate) -> str:
-    words = method_words(estimate.method)
-    return f"DPO: {words}" if isinstance(estimate.task, DPO) else words
+def heading(task: Task, method: Method) -> str:
+    words = method_words(method)
+    return f"DPO: {words}" if isinstance(task, DPO) else words
+
+
+def rows_words(task: Task) -> str:
+    return "pairs" if isinstance(task, DPO) else "sequences"
+
+
+def preferred_words(receipt: Receipt) -> str:
+    """Before training no answer is more likely than the reference says."""
+    right = receipt.preferred
+    return "" if right is None else f"{right:.0%} of the held-out pairs, by what has become more likely"
 
 
 def batch_words(task: Task, knobs: Knobs) -> str:

@@ -15,6 +15,7 @@ from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range, Reason
 from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt, TimeGap
 from finefit.nouns.task import Generate
+from finefit.search.preferences import task_of
 from finefit.units import human_bytes, human_seconds
 
 from . import generation, pace, preferences
@@ -24,7 +25,6 @@ from .words import (
     gap_percent,
     images_words,
     kernel_words,
-    method_words,
     notes_of,
     percent,
     range_words,
@@ -52,7 +52,9 @@ def show_estimate(estimate: Estimate) -> None:
     console, ledger = console_on(sys.stdout), estimate.ledger
     style = {"no": "bold red", "tight": "bold yellow"}.get(estimate.verdict or "", "bold")
     answer = estimate.task if isinstance(estimate.task, Generate) else None
-    what = generation.heading(estimate.method, answer) if answer else preferences.heading(estimate)
+    what = (
+        generation.heading(estimate.method, answer) if answer else preferences.heading(estimate.task, estimate.method)
+    )
     console.print(f"{estimate.model.id}: {what}", style="bold")
     console.print(f"{human_bytes(ledger.peak_bytes)} allocated at the peak, in {ledger.peak_phase}", style=style)
     if ledger.reserved is not None:
@@ -109,12 +111,14 @@ def _needs(needs: Sequence[Need]) -> str:
 
 
 def show_plan(plan: Plan, console: Console) -> None:
-    knobs, data = plan.knobs, plan.data
+    knobs, data, task = plan.knobs, plan.data, task_of(plan.job)
     facts = {
         "model": f"{plan.model.id}, {count_words(plan.ledger.parameters)} parameters",
-        "method": f"{method_words(plan.method)}; {count_words(plan.ledger.trainable_parameters)} trained",
+        "method": f"{preferences.heading(task, plan.method)}; {count_words(plan.ledger.trainable_parameters)} trained",
+        **preferences.facts(task),
         "machine": plan.machine.name,
-        "steps": f"{plan.steps} of {plan.job.global_batch_size} sequences: {knobs.per_device_train_batch_size} × "
+        "steps": f"{plan.steps} of {plan.job.global_batch_size} {preferences.rows_words(task)}: "
+        f"{knobs.per_device_train_batch_size} × "
         f"{knobs.gradient_accumulation_steps}",
         "recomputed": checkpointing_words(knobs.gradient_checkpointing),
         "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
@@ -169,6 +173,7 @@ def _outcome(receipt: Receipt) -> dict[str, str]:
         "rows": _rows(receipt),
         "training loss": _from_to(receipt.train_loss_first, receipt.train_loss_last),
         "held-out loss": _from_to(receipt.eval_loss_before, receipt.eval_loss_after),
+        "preferred": preferences.preferred_words(receipt),
         "speed": f"{receipt.tokens_per_second:.0f} tokens/s, {receipt.steps} steps in "
         f"{human_seconds(receipt.train_seconds)}",
         "a step": _time_gap(receipt.step),

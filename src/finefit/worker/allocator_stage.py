@@ -15,7 +15,7 @@ import torch
 
 from .stage import Stage
 
-PHASES = ("load", "forward", "backward", "optimizer", "resident", "evaluation")
+PHASES = ("load", "forward", "reference", "backward", "optimizer", "resident", "evaluation")
 
 
 class Counters(Protocol):
@@ -44,13 +44,33 @@ class AllocatorStage(Stage):
         self._peaks: dict[str, int] = {}
         self._reserved = 0
         self._device: int | None = None
+        self._has_passed = False
+        # what is trained, through this micro-batch
 
     def begin(self, trainer: Any) -> None:
+        if not getattr(trainer, "precompute_ref_logps", True):  # TRL's trainer of preferences asks a model
+            self._watch_reference(trainer.model, trainer.ref_model)
         self.phase("resident")
 
     def phase(self, name: str) -> None:
         self._close_phase()
         self._phase = name
+
+    def _watch_reference(self, trained: Any, copy: Any) -> None:
+        """Asked after what is trained has passed: a frozen copy, or the same model again."""
+
+        def before() -> None:
+            if self._phase == "forward" and self._has_passed:
+                self.phase("reference")
+
+        def after() -> None:
+            self._has_passed = self._phase == "forward"
+            if self._phase == "reference":
+                self.phase("forward")  # to its end: the loss
+
+        for model in (trained, *([] if copy is None else [copy])):
+            model.register_forward_pre_hook(lambda _m, _a: before())
+            model.register_forward_hook(lambda _m, _a, _said: after())
 
     def end_step(self, trainer: Any) -> None:
         self._read_device()

@@ -8,12 +8,13 @@ from typing import Any
 
 from finefit.errors import BadInput, Problem
 
+from . import packing, pairs
 from .rows import places_of
 
 ROWS_SHOWN = 10
-Row = dict[str, list[int]]
-"""Of a tokenised data set: `input_ids`, `labels`, and of one that is packed TRL's `seq_lengths`."""
-READ = ("input_ids", "labels", "seq_lengths")
+Row = dict[str, Any]
+"""Of a tokenised data set: `input_ids`, `labels`, and of one that is packed TRL's `seq_lengths`; or those of a pair."""
+READ = ("input_ids", "labels", packing.DOCUMENTS, *pairs.COLUMNS)
 """By the trainer's collator."""
 
 
@@ -53,17 +54,44 @@ def keep_batch(trainer: Any, batch: list[int], steps: int) -> None:
 
 def tokenised(rows: Any) -> list[Row]:
     """A few rows, of all that the trainer's collator reads."""
-    return [] if rows is None else [{name: list(row[name]) for name in READ if name in row} for row in rows]
+    return [] if rows is None else [{name: row[name] for name in READ if name in row} for row in rows]
 
 
 def facts_of(rows: Any) -> dict[str, Any]:
     """What the tokeniser made of the data."""
+    if pairs.are_pairs(rows):
+        everything, answers = pairs.counts_of(rows)
+        return facts(lengths_of(rows), answers) | {"total_tokens": everything}
     trained = sum(label != -100 for labels in rows["labels"] for label in labels)
     return facts(lengths_of(rows), trained)
 
 
 def lengths_of(rows: Any) -> list[int]:
-    return [len(ids) for ids in rows["input_ids"]]
+    """Tokens of each; of a pair those of its longer sequence."""
+    return (pairs if pairs.are_pairs(rows) else packing).lengths_of(rows)
+
+
+def ids_of(row: Mapping[str, Any]) -> list[int]:
+    """Of a pair, the sequence that is preferred."""
+    ids: list[int] = row["input_ids"] if "input_ids" in row else row[pairs.PROMPT] + row[pairs.CHOSEN]
+    return ids
+
+
+def longest_of(rows: Sequence[Row]) -> int:
+    """Tokens of the longest sequence of a few rows."""
+    return max(len(row["input_ids"]) if "input_ids" in row else pairs.length_of(row) for row in rows)
+
+
+def fullness_of(rows: Any, micro_batch: int, is_flat: bool) -> list[int]:
+    """By which rows are in order, the fullest first."""
+    return pairs.fullness(rows, micro_batch) if pairs.are_pairs(rows) else packing.fullness(rows, micro_batch, is_flat)
+
+
+def rival_of(rows: Any, batch: Sequence[int], micro_batch: int, is_flat: bool) -> list[int]:
+    """A longer micro-batch without a mask, which may take more than the fullest of those that have one."""
+    if pairs.are_pairs(rows):
+        return pairs.longest_alike(rows, batch, micro_batch)
+    return packing.longest_alone(rows, batch, micro_batch) if is_flat else []
 
 
 def facts(lengths: Sequence[int], trained: int) -> dict[str, Any]:

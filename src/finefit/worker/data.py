@@ -5,7 +5,7 @@ tokens, and the trained ones; null where the rows cannot be written), examples (
 the chat template writes them, in pieces that are trained or not), checks (what, is_right, why).
 
 Knows: TRL 1.16, whose `SFTTrainer._prepare_dataset` asks its trainer for a tokenizer, a chat template and whether the
-completion alone is trained: these are given here as the trainer's `__init__` finds them.
+completion alone is trained: these are given here as the trainer's `__init__` finds them. Pairs: pair_data.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from trl.chat_template_utils import (
 )
 from trl.data_utils import _tokenize, common_prefix_length, is_conversational
 
-from .rows import dataset_of
+from . import pair_data
+from .looking import check, endless, spread
+from .rows import dataset_of, format_of
 
 UNTRAINED = -100
 CANNOT = "rows can be written with the model's chat template"
@@ -43,17 +45,19 @@ def looked(orders: dict[str, Any]) -> dict[str, Any]:
     rows = dataset_of(orders["data"], "train")
     turns = orders["trainer"]["assistant_only_loss"]
     try:
+        if format_of(orders["data"]).trained == "pairs":
+            return pair_data.looked(tokenizer, rows, pair_data.prepared(rows, tokenizer), orders["examples"])
         template = _template(tokenizer, rows[0], turns)
         prepared = _prepared(rows, tokenizer, template, turns)
     except (TemplateError, ValueError, RuntimeError, TypeError) as error:
-        return {"lengths": None, "examples": [], "checks": [_check(CANNOT, False, str(error).splitlines()[0])]}
+        return {"lengths": None, "examples": [], "checks": [check(CANNOT, False, str(error).splitlines()[0])]}
     ids, labels = list(prepared["input_ids"]), list(prepared["labels"])
     trained = [sum(label != UNTRAINED for label in each) for each in labels]
     return {
         "lengths": [[len(each), count] for each, count in zip(ids, trained, strict=True)],
         "examples": [
             {"row": n, "tokens": len(ids[n]), "pieces": list(_pieces(tokenizer, ids[n], labels[n]))}
-            for n in _chosen([len(each) for each in ids], orders["examples"])
+            for n in spread([len(each) for each in ids], orders["examples"])
         ],
         "checks": [
             *_template_checks(tokenizer, template, is_conversational(rows[0])),
@@ -86,13 +90,6 @@ def _prepared(rows: Dataset, tokenizer: Any, template: str | None, turns: bool) 
     return SFTTrainer._prepare_dataset(asked, rows, tokenizer, config, False, None, "train")
 
 
-def _chosen(lengths: Sequence[int], count: int) -> list[int]:
-    """Rows from the shortest to the longest, evenly spread."""
-    by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
-    last = len(by_length) - 1
-    return list(dict.fromkeys(by_length[last * place // max(1, count - 1)] for place in range(count)))
-
-
 def _pieces(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> Iterator[dict[str, Any]]:
     pairs = zip(ids, labels, strict=True)
     for is_trained, group in groupby(pairs, key=lambda pair: pair[1] != UNTRAINED):
@@ -120,12 +117,12 @@ def _template_checks(tokenizer: Any, template: str | None, is_chat: bool) -> Ite
         keeps = written(4).startswith(written(2))
         prompts = written(2).startswith(written(1, add_generation_prompt=True))
     except (TemplateError, TypeError, ValueError) as error:
-        yield _check("the chat template takes turns of a user and an assistant", False, str(error).splitlines()[0])
+        yield check("the chat template takes turns of a user and an assistant", False, str(error).splitlines()[0])
         return
     why = "two turns are no beginning of the same two with more after them"
-    yield _check("an earlier turn is written alike whatever follows it", keeps, "" if keeps else why)
+    yield check("an earlier turn is written alike whatever follows it", keeps, "" if keeps else why)
     why = "a question with the generation prompt is no beginning of question and answer"
-    yield _check("an answer in training stands where it is asked for later", prompts, "" if prompts else why)
+    yield check("an answer in training stands where it is asked for later", prompts, "" if prompts else why)
 
 
 def _prompt_check(tokenizer: Any, template: str | None, rows: Dataset, ids: Sequence[Any]) -> Iterator[dict[str, Any]]:
@@ -138,23 +135,12 @@ def _prompt_check(tokenizer: Any, template: str | None, rows: Dataset, ids: Sequ
         alone = _tokenize(tokenizer, prompt, chat_template=template, **more)["input_ids"]
         parted += common_prefix_length(alone, whole) < len(alone)
     why = f"in {parted} of {len(ids)} rows the prompt's last tokens are others with the completion after them"
-    yield _check("prompts end where a token ends", not parted, why if parted else "")
+    yield check("prompts end where a token ends", not parted, why if parted else "")
 
 
 def _stop_check(tokenizer: Any, template: str | None, labels: Sequence[Any], turns: bool) -> dict[str, Any]:
-    ends = {tokenizer.eos_token_id, *tokenizer.get_added_vocab().values()}
-    endless = sum(_last(tokenizer, each) not in ends for each in labels)
-    why = f"the last trained token of {endless} of {len(labels)} rows ends nothing" if endless else ""
+    count = endless(tokenizer, [[label for label in each if label != UNTRAINED] for each in labels])
+    why = f"the last trained token of {count} of {len(labels)} rows ends nothing" if count else ""
     if not why and turns and not is_chat_template_stop_token_trained(tokenizer, chat_template=template):
         why = "where a message of the user follows, the end of the answer is not trained"
-    return _check("the stop token is trained", not why, why)
-
-
-def _last(tokenizer: Any, labels: Sequence[int]) -> int | None:
-    """The last trained token that is more than blank."""
-    trained = (label for label in reversed(labels) if label != UNTRAINED)
-    return next((label for label in trained if tokenizer.decode([label]).strip()), None)
-
-
-def _check(what: str, is_right: bool, why: str) -> dict[str, Any]:
-    return {"what": what, "is_right": is_right, "why": why}
+    return check("the stop token is trained", not why, why)

@@ -6,9 +6,10 @@ killed writer left half-written is closed by the next writer, and readers skip i
 started     resumed_from (a step; 0: from the beginning)
 loaded      rows sequences (that they share, where they are packed) eval_rows parameters trainable_parameters
             checkpointed_blocks device threads stack seconds
-eval        when (before, during, after) step loss tokens seconds
+eval        when (before, during, after) step loss tokens seconds; of preferences pairs in the place of tokens, and
+            rewards (chosen rejected margins accuracies)
 step        step steps epoch loss grad_norm learning_rate tokens tokens_per_second seconds seconds_left
-            memory_bytes memory_kind (rss, allocated) peak_bytes
+            memory_bytes memory_kind (rss, allocated) peak_bytes; of preferences rewards
 measured    kind (recorder: file; allocator: phases peak_bytes reserved_bytes device_bytes)
 checkpoint  step path bytes seconds
 saved       path bytes

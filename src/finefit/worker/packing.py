@@ -16,8 +16,6 @@ from typing import Any
 from datasets import Dataset
 from trl.data_utils import pack_dataset
 
-from .batches import lengths_of
-
 DOCUMENTS = "seq_lengths"
 """TRL's column: the tokens of each row in a sequence, in their order."""
 
@@ -30,6 +28,11 @@ def packed(rows: Dataset, max_length: int | None) -> Dataset:
     """`max_length`: of a sequence; None: of the longest row."""
     length = max_length or max(lengths_of(rows))
     return pack_dataset(rows.select_columns(["input_ids", "labels"]), length, "bfd")
+
+
+def lengths_of(rows: Any) -> list[int]:
+    """Tokens of each row, or of each sequence that rows share."""
+    return [len(ids) for ids in rows["input_ids"]]
 
 
 def documents_of(length: int, count: int) -> list[int]:

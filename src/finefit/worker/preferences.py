@@ -4,45 +4,49 @@ A row is a prompt and two answers; both go through the model in one forward pass
 gradients, the reference says of the same sequences how likely they are: the model itself with its adapters off, a
 frozen copy of it, or the rows, where it was asked before training. TRL (1.16) builds logits of neither: its fused head.
 
-Knows: rows as token ids. Does not know: evaluation, images, and the forward passes before training in which a
+Where rows are to say it, TRL asks the reference as the trainer is made, and keeps the answers in a file of datasets'
+cache, which it finds again by a hash of all weights. Here they are asked in the same way, the longest pairs first, and
+kept in memory: there is no file, and no weight is hashed.
+
+Knows: rows as token ids. Does not know: images; and, in a rehearsal, the forward passes before training in which a
 precomputed reference is asked, which take less than a step does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from datasets import Dataset
 from torch import nn
 from transformers import PretrainedConfig
 from trl import DPOConfig, DPOTrainer
 from trl.trainer import dpo_trainer
 
+from . import pairs
 from .bends.cpu_packing import keep_trainable_layout
 from .bends.made_adapter import made_adapter
 from .bends.some_checkpointed import some_checkpointed
-from .build import empty_model
-from .staged import Staged
+from .build import empty_model, load_model
+from .evaluated import Evaluated, HeldOut
+from .rewards import rewards_of
+from .told import LogProbs
 
 ONLY_SFTS = ("dataset_kwargs", "assistant_only_loss")
 """SFTConfig's arguments that DPOConfig lacks, of those that orders have."""
 SFT = {"name": "sft"}
-KNOWN = "ref_chosen_logps"
-"""The column of rows whose reference was asked."""
 
 
-class PreferenceTrainer(Staged, DPOTrainer):
+class PreferenceTrainer(Evaluated, DPOTrainer):
     """`ref_model`: a frozen copy; None: adapters off, or precomputed (`args` say which)."""
 
-    def __init__(self, *, model: Any, train_dataset: Any, **kwargs: Any) -> None:
-        is_known = KNOWN in train_dataset.column_names
-        unhashed = patch.object(dpo_trainer, "hash_module", lambda _: "") if is_known else nullcontext()
+    def __init__(self, *, model: Any, **kwargs: Any) -> None:
+        unhashed = patch.object(dpo_trainer, "hash_module", lambda _: "")
         with made_adapter(model) as made, unhashed:  # of no use, and nothing that a fake tensor has
-            super().__init__(**made, train_dataset=train_dataset, **kwargs)
+            super().__init__(**made, **kwargs)
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         with some_checkpointed():
@@ -51,11 +55,53 @@ class PreferenceTrainer(Staged, DPOTrainer):
             self.stage.phase("backward")
         return loss
 
-    def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
-        return dataset if "prompt_ids" in dataset.column_names else super()._prepare_dataset(dataset, *args)
+    def held_out_rows(self) -> HeldOut:
+        """The loss of all pairs, and their rewards: the means of TRL's over every micro-batch, by its pairs."""
+        found = self.over_held_out(self._judged)
+        self._metrics["eval"].clear()
+        pairs = sum(count for count, _, _ in found)
+        rewards = {
+            name: sum(count * told[name] for count, _, told in found) / pairs for name in (found[0][2] if found else ())
+        }
+        return HeldOut(sum(count * loss for count, loss, _ in found), pairs, "pairs", rewards)
 
-    def _precompute_ref_logps(self, dataset: Any, *args: Any) -> Any:
-        return dataset if KNOWN in dataset.column_names else super()._precompute_ref_logps(dataset, *args)
+    def _judged(self, batch: dict[str, Any]) -> tuple[int, float, dict[str, float]]:
+        loss = self.compute_loss(self.model, batch)
+        return (
+            len(batch["input_ids"]) // 2,
+            loss.item(),
+            rewards_of({k: v[-1] for k, v in self._metrics["eval"].items()}),
+        )
+
+    def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
+        return dataset if pairs.are_pairs(dataset) else super()._prepare_dataset(dataset, *args)
+
+    def _precompute_ref_logps(self, dataset: Any, _name: str, batch_size: int) -> Any:
+        if pairs.KNOWN[0] in dataset.column_names:
+            return dataset
+        return with_log_probs(dataset, self.asked(dataset, batch_size))
+
+    def asked(self, dataset: Any, batch_size: int) -> LogProbs:
+        """The reference, of all pairs: the longest first, those of like length together."""
+        lengths = pairs.lengths_of(dataset)
+        found: dict[int, tuple[float, float]] = {}
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        model = self.ref_model or self.model
+        model.eval()
+        for start in range(0, len(order), batch_size):
+            self.check()
+            numbers = order[start : start + batch_size]
+            batch = self._prepare_inputs(self.data_collator([dataset[number] for number in numbers]))
+            both = (told.tolist() for told in self.compute_ref_log_probs(model, batch))
+            found |= dict(zip(numbers, zip(*both, strict=True), strict=True))
+        return [found[number] for number in range(len(lengths))]
+
+
+def with_log_probs(dataset: Dataset, told: LogProbs) -> Dataset:
+    """In TRL's columns."""
+    for name, values in zip(pairs.KNOWN, zip(*told, strict=True), strict=True):
+        dataset = dataset.add_column(name, list(values))
+    return dataset
 
 
 def task_of(orders: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -75,6 +121,12 @@ def empty_reference(orders: Mapping[str, Any], config: PretrainedConfig) -> nn.M
     """A frozen copy without weights, on the meta device; None where no model is the reference."""
     words = _copied(orders)
     return None if words is None else as_reference(empty_model(words, deepcopy(config)))
+
+
+def load_reference(orders: Mapping[str, Any]) -> nn.Module | None:
+    """The same with its weights, from the model's folder."""
+    words = _copied(orders)
+    return None if words is None else as_reference(load_model(words))
 
 
 def random_reference(orders: Mapping[str, Any]) -> nn.Module | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from .rewards import rewards_of
 from .stage import RECORDED_STEPS
 
 MemoryReader = Callable[[], dict[str, Any]]
@@ -74,6 +75,7 @@ class Progress:
                 "steps": state.max_steps,
                 "epoch": state.epoch,
                 "loss": logs["loss"],
+                **({"rewards": rewards} if (rewards := rewards_of(logs)) else {}),
                 "grad_norm": logs.get("grad_norm"),
                 "learning_rate": logs.get("learning_rate"),
                 "tokens": self.tokens,

@@ -16,6 +16,8 @@ from torch import nn
 from transformers import BitsAndBytesConfig
 from transformers.quantizers import AutoHfQuantizer
 
+from .bends.cpu_packing import keep_trainable_layout
+
 NESTED_BLOCK = 256
 """Statistics that share a statistic of their own, with double quantisation."""
 
@@ -43,7 +45,7 @@ def quantize_empty(model: Any, words: dict[str, Any]) -> Any:
     quantizer = AutoHfQuantizer.from_config(bnb_config(words), pre_quantized=False)
     quantizer._process_model_before_weight_loading(model, device_map=None)
     quantizer._process_model_after_weight_loading(model)
-    return model.requires_grad_(False)
+    return keep_trainable_layout(model).requires_grad_(False)
 
 
 def is_quantized(module: nn.Module) -> bool:

@@ -32,8 +32,10 @@ from .batches import (
     keep_batch,
     keep_longest_held_out,
     lengths_of,
+    longest_of,
     refuse_long,
     refuse_long_rows,
+    rival_of,
     tokenised,
 )
 from .bends.foreach import multi_tensor_for_fake_tensors
@@ -42,10 +44,12 @@ from .bends.outliers import NoOutliers
 from .bends.scalars import numbers_of_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config, tower_of
+from .evaluated import Evaluated
 from .fake import make_fake
 from .images import collator_of
 from .layers import are_alike, keep_layers
-from .packing import is_flattened, joined, longest_alone, packed
+from .packing import is_flattened, joined, packed
+from .pairs import pair_of
 from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
 from .recorder import Recorder
 from .rows import conversations_in_parts, dataset_of, held_out_of
@@ -59,6 +63,7 @@ from .side_by_side import side_by_side
 from .stack import versions
 from .stage import RECORDED_STEPS, RecordedStage
 from .synthetic import padding_tokenizer, row_of, rows_for
+from .told import LogProbs
 from .trainer import Trainer
 from .written import recording_json
 
@@ -125,7 +130,7 @@ def _shorter(orders: dict[str, Any], data: Data) -> list[list[Any]]:
     shorter = list(shorter_rows(fullest))
     told = [orders["rehearsal"] | {"rows": rows, "held_out": data.held_out} for rows in shorter]
     rehearsals = side_by_side([partial(_told, orders | {"rehearsal": each}, few) for each in told])
-    lengths = [max(len(row["input_ids"]) for row in rows) for rows in shorter]
+    lengths = [longest_of(rows) for rows in shorter]
     return [[length, told["recording"]] for length, told in zip(lengths, rehearsals, strict=True)]
 
 
@@ -207,13 +212,15 @@ def _in_8_bits(words: Mapping[str, Any]) -> bool:
 def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any, stage: RecordedStage) -> Any:
     """Of the task: rows or preferences; with a frozen copy to compare with, or None."""
     if task_of(orders)["name"] == "dpo":
-        return PreferenceTrainer(
+        return Preferring(
             model=model,
             ref_model=reference,
             args=preference_arguments(orders, _arguments(orders), folder),
             train_dataset=_dataset(orders),
+            eval_dataset=_held_out(orders),
             processing_class=_tokenizer(orders),
             stage=stage,
+            in_order=True,
         )
     return Trainer(
         model=model,
@@ -229,7 +236,14 @@ def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any,
     )
 
 
-def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
+class Preferring(PreferenceTrainer):
+    """Asks nobody before training: fake tensors say nothing."""
+
+    def asked(self, dataset: Any, batch_size: int) -> LogProbs:
+        return [(-1.0, -1.0)] * len(dataset)
+
+
+def _data(orders: dict[str, Any], trainer: Evaluated) -> Data:
     """Leaves the trainer the fullest micro-batch alone."""
     if shown.shows(orders):
         return _data_shown(orders, trainer)
@@ -241,7 +255,7 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
         facts["packed_rows"] = len(rows)
     schedule = schedule_of(rows, orders["trainer"], has_held_out=held_out is not None)
     fullest = fullest_batch(schedule.fullness or schedule.lengths, schedule.order(0), schedule.micro_batch, is_flat)
-    alone = longest_alone(rows, fullest, schedule.micro_batch) if is_flat else []
+    alone = rival_of(rows, fullest, schedule.micro_batch, is_flat)
     keep_batch(trainer, fullest, RECORDED_STEPS)
     wanted = orders["rehearsal"].get("shorter")
     told = [step.as_json() for step in schedule.chosen(len(fullest))] if wanted else []
@@ -251,7 +265,7 @@ def _data(orders: dict[str, Any], trainer: Trainer) -> Data:
     return Data(facts, lengths, told, kept, aside, seconds=0, others=others)
 
 
-def _data_shown(orders: dict[str, Any], trainer: Trainer) -> Data:
+def _data_shown(orders: dict[str, Any], trainer: Evaluated) -> Data:
     """Rows with images: the longest of the micro-batches that may be the fullest; any rows may meet."""
     rows = shown.ShownRows.of(orders, trainer.train_dataset)
     refuse_long(rows.lengths, orders["max_length"], orders["data"])
@@ -349,7 +363,8 @@ def _dataset(orders: dict[str, Any]) -> Dataset:
     if _has_rows(orders):
         return _repeated(orders, orders["rehearsal"]["rows"])
     if _lengths(orders):
-        rows = [row_of(tokens, trained) for tokens, trained in _lengths(orders)]
+        made = pair_of if task_of(orders)["name"] == "dpo" else row_of
+        rows = [made(tokens, trained) for tokens, trained in _lengths(orders)]
         return Dataset.from_list(shown.with_places(rows, orders) if shown.shows(orders) else rows)
     if orders["data"]:
         data = orders["data"]

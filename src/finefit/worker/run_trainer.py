@@ -1,5 +1,5 @@
-"""The trainer of a real run: `trainer.Trainer`, with checkpoints that are complete or invisible, a held-out loss that
-does not depend on how rows are batched, and a report of every step.
+"""The trainers of a real run: ours, with checkpoints that are complete or invisible, a held-out loss that does not
+depend on how rows are batched, and a report of every step.
 """
 
 from __future__ import annotations
@@ -18,21 +18,27 @@ from transformers import TrainerCallback
 
 from finefit.errors import RunFailed
 
+from . import told
 from .checkpoints import publish, refuse_full_disk, rotate
+from .evaluated import Evaluated, HeldOut
 from .events import Events
+from .preferences import PreferenceTrainer
 from .progress import Progress
 from .stage import RECORDED_STEPS
 from .stop import Stop
+from .told import LogProbs
 from .trainer import Trainer
 
 PARTIAL = ".partial"
 """Where transformers writes, inside the folder of checkpoints: nothing in it counts."""
 
 
-class RunTrainer(Trainer):
-    """`aside` is entered around all that is not training; `keep` is how many checkpoints stay."""
+class OfRun(Evaluated):
+    """What a run adds to a trainer, before which it comes. `aside` is entered around all that is not training; `keep`
+    is how many checkpoints stay; `check` may end the run."""
 
     control: Any
+    is_in_train: bool
 
     def __init__(
         self,
@@ -41,12 +47,14 @@ class RunTrainer(Trainer):
         progress: Progress,
         keep: int,
         aside: Callable[[], AbstractContextManager[None]],
+        check: Callable[[], None],
         **kwargs: Any,
     ) -> None:
         self.events = events
         self.progress = progress
         self.keep = keep
         self._aside = aside
+        self._check = check
         super().__init__(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
@@ -57,20 +65,23 @@ class RunTrainer(Trainer):
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Called by `train()` every `eval_steps`."""
-        loss = self.held_out("during")
+        loss = self.held_out("during").loss
         metrics = {"eval_loss": loss}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def held_out(self, when: str, check: Callable[[], None] = lambda: None) -> float:
-        """The mean loss of all trained tokens of the held-out rows; `check` may end it between two batches."""
+    def check(self) -> None:
+        if not self.is_in_train:  # which ends after a step, once that is saved
+            self._check()
+
+    def held_out(self, when: str) -> HeldOut:
+        """What the held-out rows say."""
         started = time.perf_counter()
         with self.aside():
-            total, tokens = self.held_out_loss(check)
-        loss = total / max(tokens, 1)
+            found = self.held_out_rows()
         seconds = time.perf_counter() - started
-        self.events.write("eval", when=when, step=self.state.global_step, loss=loss, tokens=tokens, seconds=seconds)
-        return loss
+        self.events.write("eval", when=when, step=self.state.global_step, **found.told(), seconds=seconds)
+        return found
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         started = time.perf_counter()
@@ -107,6 +118,27 @@ class RunTrainer(Trainer):
     def _bytes_to_save(self) -> int:
         state = [value for values in self.optimizer.state.values() for value in values.values()]
         return saved_bytes(self.model) + sum(value.nbytes for value in state if isinstance(value, torch.Tensor))
+
+
+class RunTrainer(OfRun, Trainer):
+    """On rows."""
+
+
+class PreferenceRunTrainer(OfRun, PreferenceTrainer):
+    """On preferences. `told`: a file for what the reference says, where it is asked before training."""
+
+    def __init__(self, *, told: Path, **kwargs: Any) -> None:
+        self.told = told
+        super().__init__(**kwargs)
+
+    def asked(self, dataset: Any, batch_size: int) -> LogProbs:
+        known = told.read(self.told, dataset)
+        if known is not None:
+            return known
+        with self.aside():
+            found = super().asked(dataset, batch_size)
+        told.keep(self.told, dataset, found)
+        return found
 
 
 def saved_bytes(model: nn.Module) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
+from .batches import ids_of
 from .build import load_model
 from .checkpoints import refuse_full_disk, settle
 from .run_trainer import saved_bytes
@@ -63,9 +64,12 @@ def rows_to_check(trainer: Any) -> dict[str, torch.Tensor]:
     """The beginnings of the first held-out rows, or of the first rows where none are held out."""
     rows = trainer.eval_dataset if trainer.eval_dataset is not None else trainer.train_dataset
     chosen = [rows[index] for index in range(min(CHECKED_ROWS, len(rows)))]
-    padded = replace(trainer.data_collator, padding_free=False)  # also of a run that flattens its rows
-    batch = padded([{"input_ids": row["input_ids"][:CHECKED_TOKENS]} for row in chosen])
-    return {key: batch[key] for key in ("input_ids", "attention_mask")}
+    ids = [torch.tensor(ids_of(row)[:CHECKED_TOKENS]) for row in chosen]
+    padding = trainer.processing_class.pad_token_id
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=padding),
+        "attention_mask": pad_sequence([torch.ones_like(each) for each in ids], batch_first=True),
+    }
 
 
 def difference(one: torch.Tensor, other: torch.Tensor, dtype: str) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from typing import Any
 from finefit.nouns.schedule import MicroBatch, Step, chosen
 from finefit.nouns.steps import optimizer_steps
 
-from .batches import lengths_of
-from .packing import fullness
+from .batches import fullness_of, lengths_of
+from .longest_first import LongestFirst
 from .stage import RECORDED_STEPS
-from .trainer import LongestFirst
 
 MOST_ROWS = 300_000
 """That are looked at, in two seconds (8 µs a row, on two shared cores): later ones come after many as long."""
@@ -32,7 +31,9 @@ class Schedule:
     # the trainer's, of the run
     has_held_out: bool
     fullness: Sequence[int] | None = None
-    # by which rows that are flattened are in order; None: rows are padded, and their lengths are
+    # by which rows are in order; None: by their lengths
+    is_flat: bool = False
+    # rows of a micro-batch are one sequence, and not padded to the longest
 
     @property
     def micro_batch(self) -> int:
@@ -42,7 +43,7 @@ class Schedule:
 
     def order(self, epoch: int) -> list[int]:
         accumulation, seed = self.arguments["gradient_accumulation_steps"], self.arguments["seed"]
-        by, together = (self.lengths, 1) if self.fullness is None else (self.fullness, self.micro_batch)
+        by, together = self.fullness or self.lengths, self.micro_batch if self.is_flat else 1
         sampler = LongestFirst(list(by), self.micro_batch, accumulation, seed, together)
         sampler.set_epoch(epoch)
         return list(sampler)
@@ -68,7 +69,7 @@ class Schedule:
 
     def size(self, batch: Sequence[int]) -> MicroBatch:
         lengths = [self.lengths[row] for row in batch]
-        if self.fullness is not None:
+        if self.is_flat:
             return MicroBatch(1, sum(lengths), sum(lengths))
         return MicroBatch(len(batch), max(lengths), sum(lengths))
 
@@ -87,8 +88,8 @@ class Schedule:
 
 def schedule_of(rows: Any, arguments: Mapping[str, Any], has_held_out: bool) -> Schedule:
     flat = arguments.get("padding_free", False)
-    by = fullness(rows, arguments["per_device_train_batch_size"], is_flat=True) if flat else None
-    return Schedule(lengths_of(rows), arguments, has_held_out, by)
+    by = fullness_of(rows, arguments["per_device_train_batch_size"], flat)
+    return Schedule(lengths_of(rows), arguments, has_held_out, by, flat)
 
 
 def _parts(rows: list[int], size: int) -> list[list[int]]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from operator import sub
 
-from .batches import Row
+from . import pairs
+from .batches import Row, longest_of
 from .packing import DOCUMENTS
 
 PARTS = (3 / 4, 3 / 8)
@@ -19,7 +20,7 @@ SHORTEST = 32
 
 
 def shorter_rows(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    longest = max(len(row["input_ids"]) for row in rows)
+    longest = longest_of(rows)
     for part in PARTS:
         length = _of_kind(int(longest * part), longest)
         if SHORTEST <= length < longest:
@@ -32,6 +33,8 @@ def _of_kind(wanted: int, longest: int) -> int:
 
 def _thinned(row: Row, longest: int, length: int) -> Row:
     """Rounded down, so what was padded is padded still."""
+    if pairs.PROMPT in row:
+        return pairs.thinned(row, longest, length)
     before = len(row["input_ids"])
     tokens = max(1, before * length // longest)
     thinned = {

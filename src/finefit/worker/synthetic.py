@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from .images import with_placeholders
 from .packing import DOCUMENTS, documents_of
+from .pairs import KNOWN, pair_of
 
 
 def rows_for(orders: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
@@ -33,12 +34,10 @@ def row_of(tokens: int, trained: int) -> dict[str, Any]:
 
 
 def preferences_of(length: int, count: int, is_known: bool) -> list[dict[str, Any]]:
-    """Prompts of one token, all else trained. The rejected answer is one token shorter: two answers are hardly ever of
-    one length, and what is padded is masked, for which attention takes another kernel. `is_known`: rows say what the
-    reference says of them."""
-    row: dict[str, Any] = {"prompt_ids": [1], "chosen_ids": [1] * (length - 1), "rejected_ids": [1] * (length - 2)}
-    known = {"ref_chosen_logps": -1.0, "ref_rejected_logps": -1.0} if is_known else {}
-    return [row | known] * count
+    """Prompts of one token, all else trained. What is padded is masked, for which attention takes another kernel.
+    `is_known`: rows say what the reference says of them."""
+    known = dict.fromkeys(KNOWN, -1.0) if is_known else {}
+    return [{**pair_of(length, length - 1), **known}] * count
 
 
 def padding_tokenizer() -> Any:

@@ -24,15 +24,19 @@ from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model, to
 from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .packing import is_flattened, packed
+from .preferences import load_reference, preference_arguments, task_of
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
 from .recorder import Recorder
 from .rows import dataset_of, held_out_of
-from .run_trainer import PARTIAL, RunCallback, RunTrainer
+from .run_trainer import PARTIAL, OfRun, PreferenceRunTrainer, RunCallback, RunTrainer
 from .saved import difference, load, logits_of, rows_to_check, save
 from .stack import versions
 from .stage import RecordedStage, Stage
 from .stop import Stop, Stopped
 from .written import recording_json
+
+TOLD = "reference.json"
+"""In a run's folder: what a reference said before training."""
 
 
 def train(run: Path, events: Events, stop: Stop) -> None:
@@ -71,11 +75,11 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
         done = read_manifest(resume)
         progress.restore(done["step"], done["tokens"], done["seconds"])
     callback = RunCallback(events, progress, stop, measured_already=resume is not None)
-    trainer = _trainer(run, orders, measure, events=events, progress=progress, callbacks=[callback])
+    trainer = _trainer(run, orders, measure, events=events, progress=progress, callbacks=[callback], check=stop.check)
     callback.on_measured = lambda: measure.write(trainer)
     stop.check()
     if trainer.eval_dataset is not None and resume is None:
-        trainer.held_out("before", stop.check)
+        trainer.held_out("before")
     stop.check()
     set_seed(orders["trainer"]["seed"])  # whatever was done until here, training begins alike
     _train_or_load(trainer, orders, resume)
@@ -85,7 +89,7 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
         measure.write(trainer)
     stop.check()
     if trainer.eval_dataset is not None:
-        trainer.held_out("after", stop.check)
+        trainer.held_out("after")
         measure.write(trainer)
     nbytes = save(trainer.model, trainer.processing_class, run / "adapter")
     events.write("saved", path="adapter", bytes=nbytes)
@@ -107,23 +111,20 @@ def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> 
     return checkpoint
 
 
-def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> RunTrainer:
+def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> OfRun:
     started = time.perf_counter()
     data = orders["data"]
     train_rows, eval_rows = dataset_of(data, "train"), held_out_of(data)
     set_seed(orders["trainer"]["seed"])
     model = add_adapter(load_model(orders["model"]), orders["peft"], tower_of(orders))
-    trainer = RunTrainer(
+    trainer = _of_task(
+        run,
+        orders,
         model=model,
-        args=SFTConfig(
-            output_dir=str(run / "checkpoints" / PARTIAL),
-            **orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None},
-        ),
         train_dataset=train_rows,
         eval_dataset=eval_rows,
         processing_class=AutoTokenizer.from_pretrained(orders["model"]["folder"]),
         stage=measure.stage,
-        loss=orders["loss"],
         aside=measure.aside,
         keep=orders["save_total_limit"],
         **watchers,
@@ -153,7 +154,16 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
     return trainer
 
 
-def _train_or_load(trainer: RunTrainer, orders: dict[str, Any], resume: Path | None) -> None:
+def _of_task(run: Path, orders: dict[str, Any], **shared: Any) -> OfRun:
+    folder = str(run / "checkpoints" / PARTIAL)
+    arguments = orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None}
+    if task_of(orders)["name"] == "sft":
+        return RunTrainer(args=SFTConfig(output_dir=folder, **arguments), loss=orders["loss"], **shared)
+    args = preference_arguments(orders, arguments, folder)
+    return PreferenceRunTrainer(args=args, ref_model=load_reference(orders), told=run / TOLD, **shared)
+
+
+def _train_or_load(trainer: OfRun, orders: dict[str, Any], resume: Path | None) -> None:
     """Trains what is left; a run that had ended after its last step only gets its weights back."""
     steps = optimizer_steps(orders["trainer"], len(trainer.train_dataset))
     if resume is None or step_of(resume) < steps:
@@ -170,7 +180,7 @@ class Measure:
     stage: Stage
     aside: Callable[[], AbstractContextManager[None]]
     memory: MemoryReader
-    write: Callable[[RunTrainer], None]
+    write: Callable[[OfRun], None]
 
 
 def _measure(run: Path, device: str, events: Events, measured_already: bool) -> Measure:
@@ -181,13 +191,15 @@ def _measure(run: Path, device: str, events: Events, measured_already: bool) -> 
     stage = RecordedStage(Recorder())
     written: list[tuple[int, str]] = []
 
-    def write(trainer: RunTrainer) -> None:
+    def write(trainer: OfRun) -> None:
         stage.close()
         if written == stage.recorder.marks:
             return
         written[:] = stage.recorder.marks
         partial = run / ".partial-recording.json"
-        partial.write_text(json.dumps(recording_json(stage.recorder, trainer.model)))
+        partial.write_text(
+            json.dumps(recording_json(stage.recorder, trainer.model, getattr(trainer, "ref_model", None)))
+        )
         partial.rename(run / "recording.json")
         events.write("measured", kind="recorder", file="recording.json")
 

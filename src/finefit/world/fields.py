@@ -55,6 +55,7 @@ LIMITS: dict[str, Limit] = {
     "warmup_steps": _within(0, MANY, "at least 0 (below 1: a share of all steps)"),
     "weight_decay": _within(0, 1, "from 0 to 1"),
     "max_grad_norm": _within(0, MANY, "at least 0 (0: no clipping)"),
+    "beta": _within(ABOVE_ZERO, MANY, "above 0"),
     "lora_r": COUNT,
     "lora_alpha": COUNT,
     "lora_dropout": _within(0, 0.999, "from 0 to below 1"),

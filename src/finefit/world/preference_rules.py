@@ -12,7 +12,7 @@ from finefit.nouns.task import SHORTEST_PAIR
 
 from .given import Given
 
-OF_PREFERENCES = ("reference", "reference_bits")
+OF_PREFERENCES = ("reference", "reference_bits", "beta")
 
 
 def preference_keys_need_the_task(given: Given) -> Iterator[Problem]:
@@ -48,16 +48,16 @@ def the_loss_is_trls(given: Given) -> Iterator[Problem]:
         yield Problem("does not go with task dpo yet", where=where, why=why, hint="leave it out")
 
 
-def preferences_have_no_rows_yet(given: Given) -> Iterator[Problem]:
-    if not _prefers(given):
-        return
-    for key in ("data", "eval_data"):
-        if key in given.entries:
-            why = "this version estimates what preferences need, and trains on conversations"
-            yield Problem("rows of preferences come in a later version", where=given.where(key), why=why)
-    if "image_size" in given.entries:
+def preferences_show_nothing_yet(given: Given) -> Iterator[Problem]:
+    if _prefers(given) and "image_size" in given.entries:
         where, why = given.where("image_size"), "two answers about images are not modelled"
         yield Problem("does not go with task dpo yet", where=where, why=why, hint="leave it out")
+
+
+def preferences_have_no_dropout(given: Given) -> Iterator[Problem]:
+    if _prefers(given) and given.has("lora_dropout") and given.job.lora_dropout:
+        why = "TRL's trainer of preferences turns all dropout off, and compares the same model twice"
+        yield Problem("means nothing here", where=given.where("lora_dropout"), why=why, hint="leave it out")
 
 
 def a_row_has_two_answers(given: Given) -> Iterator[Problem]:
@@ -74,6 +74,7 @@ RULES = (
     preference_keys_need_the_task,
     a_reference_is_there,
     the_loss_is_trls,
-    preferences_have_no_rows_yet,
+    preferences_show_nothing_yet,
+    preferences_have_no_dropout,
     a_row_has_two_answers,
 )

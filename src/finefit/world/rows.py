@@ -13,12 +13,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.bad_rows import BadRow, OnBadRow
 from finefit.nouns.formats import MESSAGES, Format, Row, recognised, unknown
 from finefit.nouns.formats.format import WITH_MESSAGES
 from finefit.nouns.formats.images import has_images, refs_of
+from finefit.nouns.formats.pairs import PROMPTED_CHAT
 from finefit.nouns.images import Size
 from finefit.tables import Placed, has_lines_of_json, place, rows_in
 
@@ -52,13 +54,14 @@ class Rows:
 TEXT_ALONE = "this version would not train on images"
 
 
-def check_rows(path: Path | str, blind: str = TEXT_ALONE, on_bad: OnBadRow = "stop") -> Rows:
+def check_rows(
+    path: Path | str, blind: str = TEXT_ALONE, on_bad: OnBadRow = "stop", task: Literal["sft", "dpo"] = "sft"
+) -> Rows:
     """The rows to train on. Where one cannot be, `stop` names all that cannot, and `skip` leaves them out; where none
     can be, both stop. `blind`: why no row may show images; empty where rows may."""
     rows = scan(path, blind)
-    if rows.format.trained == "pairs":
-        why = "pairs are for task dpo, and this version does not train on them yet"
-        raise BadInput(Problem(f"its rows are {rows.format.name}", str(path), why, f"rows like {MESSAGES.example}"))
+    if rows.lines and (rows.format.trained == "pairs") != (task == "dpo"):
+        raise BadInput(_of_other_task(rows.format, path, task))
     if rows.left_out and (on_bad == "stop" or not rows.lines):
         raise BadInput(*_shortened(rows, path))
     return rows
@@ -113,6 +116,14 @@ def is_plain(path: Path | str) -> bool:
     """Whether rows are lines of JSON with `messages`; asked of a file that was checked."""
     format = next((format for placed in rows_in(path) if (format := recognised(placed.row))), None)
     return has_lines_of_json(path) and format is MESSAGES
+
+
+def _of_other_task(format: Format, path: Path | str, task: str) -> Problem:
+    what = f"its rows are {format.name}"
+    if task == "dpo":
+        why = "task dpo trains on pairs: which of two answers is preferred"
+        return Problem(what, str(path), why, f"rows like {PROMPTED_CHAT.example}, or task sft")
+    return Problem(what, str(path), "pairs are for task dpo", f"task dpo, or rows like {MESSAGES.example}")
 
 
 class WrongRow(Exception):

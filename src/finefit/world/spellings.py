@@ -50,6 +50,7 @@ OLD = {
     "lora.target_modules": "lora_target_modules",
     "torch_dtype": "dtype",
     "use_liger": "use_liger_kernel",
+    "pref_beta": "beta",
     "sample_packing": "packing",
     "neat_packing": "packing",
     "out_dir": "output_dir",

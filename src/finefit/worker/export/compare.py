@@ -42,9 +42,9 @@ def rows_of(data: dict[str, Any]) -> list[Said]:
 
 
 def _said(row: dict[str, Any]) -> Said:
-    """In the columns of any format."""
-    found: Said = row.get("messages") or row.get("text") or row["prompt"] + row["completion"]
-    return found
+    """In the columns of any format; of a pair, the preferred answer."""
+    found: Said = row.get("messages") or row.get("text") or row.get("completion") or row["chosen"]
+    return row["prompt"] + found if "prompt" in row else found
 
 
 def compare(orders: dict[str, Any], model: dict[str, Any], base: Base, folder: Path) -> dict[str, Any]:
