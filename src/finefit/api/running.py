@@ -18,7 +18,7 @@ from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
 from finefit.search.packed import beside_packed
-from finefit.search.preferences import refuse_unproven, task_of
+from finefit.search.preferences import before_training, refuse_unproven, task_of
 from finefit.search.workload import workload
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
@@ -99,7 +99,7 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
         data=own.data,
         steps=optimizer_steps(own.orders["trainer"], own.data.sequences),
         stack=own.stack,
-        notes=(*notes, *agreed, *changed, *found.notes, *own.notes),
+        notes=(*notes, *agreed, *changed, *found.notes, *own.notes, *before_training(task_of(job))),
         orders=own.orders,
         pace=takes,
         work=None if takes is None else workload(job, estimate.knobs, takes, machine.count, lengths, None),

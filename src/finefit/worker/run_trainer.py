@@ -135,6 +135,9 @@ class PreferenceRunTrainer(OfRun, PreferenceTrainer):
         known = told.read(self.told, dataset)
         if known is not None:
             return known
+        self.events.note(
+            f"the reference is asked about {len(dataset)} pairs, once; {self.told.name} keeps what it says"
+        )
         with self.aside():
             found = super().asked(dataset, batch_size)
         told.keep(self.told, dataset, found)
