@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from finefit.lower.images import cannot_show
 from finefit.nouns.job import Job
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
@@ -13,7 +14,7 @@ from finefit.nouns.planned import NoFit
 from finefit.nouns.receipt import Receipt
 from finefit.nouns.steps import optimizer_steps
 from finefit.nouns.workload import Lengths
-from finefit.rehearsal.own_rows import checked_files
+from finefit.rehearsal.files import checked_files
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
@@ -24,6 +25,7 @@ from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
+from finefit.world.pictures import refuse_blind
 
 from .asked import ONE_REFERENCE, method_of, on_one
 from .deciding import Wish, decide
@@ -77,7 +79,9 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     model = find_model(job.model, job.trust_remote_code, for_training=True)
     several = "this version trains on one GPU; `finefit estimate` answers for several"
     on_one(machine, choose(job, machine), ONE_REFERENCE if job.task == "dpo" else several)
-    files = checked_files(job)
+    files = checked_files(job, cannot_show(model))
+    if files.show:
+        refuse_blind(Path(str(model.folder)))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
     refuse_unproven(task_of(job), method, knobs, model)

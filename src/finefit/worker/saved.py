@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 order of sums alone. About 2⁸ times float32's rounding, 5 times that of the 16-bit types."""
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> int:
-    """Complete or invisible; returns the bytes written."""
+def save(model: Any, tokenizer: Any, folder: Path, beside: Sequence[Path] = ()) -> int:
+    """Complete or invisible; returns the bytes written. `beside`: files that are copied as they are."""
     partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     refuse_full_disk(folder.parent, saved_bytes(model))
     try:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
+        for paper in beside:
+            shutil.copy(paper, partial)
         settle(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

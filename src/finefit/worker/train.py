@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, set_seed
+from transformers import set_seed
 from trl import SFTConfig
 
 from finefit.errors import RunFailed
@@ -25,11 +25,13 @@ from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .packing import is_flattened, packed
 from .preferences import load_reference, preference_arguments, task_of
+from .processor import papers_of, processor_of, tokenizer_of
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
 from .recorder import Recorder
-from .rows import dataset_of, held_out_of
+from .rows import conversations_in_parts, dataset_of
 from .run_trainer import PARTIAL, OfRun, PreferenceRunTrainer, RunCallback, RunTrainer
 from .saved import difference, load, logits_of, rows_to_check, save
+from .seeing import SeeingRunTrainer
 from .stack import versions
 from .stage import RecordedStage, Stage
 from .stop import Stop, Stopped
@@ -91,9 +93,10 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
     if trainer.eval_dataset is not None:
         trainer.held_out("after")
         measure.write(trainer)
-    nbytes = save(trainer.model, trainer.processing_class, run / "adapter")
+    beside = papers_of(orders["model"]["folder"])
+    nbytes = save(trainer.model, trainer.processing_class, run / "adapter", beside)
     events.write("saved", path="adapter", bytes=nbytes)
-    batch = rows_to_check(trainer)
+    batch = trainer.to_check() if isinstance(trainer, SeeingRunTrainer) else rows_to_check(trainer)
     autocast = trainer.accelerator.autocast
     logits = logits_of(trainer.model, batch, autocast)
     totals = {"steps": trainer.state.global_step, "tokens": progress.tokens, "seconds": progress.seconds}
@@ -114,7 +117,10 @@ def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> 
 def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> OfRun:
     started = time.perf_counter()
     data = orders["data"]
-    train_rows, eval_rows = dataset_of(data, "train"), held_out_of(data)
+    folder, shows = orders["model"]["folder"], "images" in orders
+    read = conversations_in_parts if shows else dataset_of
+    train_rows, eval_rows = read(data, "train"), read(data, "eval") if data["eval"] else None
+    processor = processor_of(folder) if shows else None
     set_seed(orders["trainer"]["seed"])
     model = add_adapter(load_model(orders["model"]), orders["peft"], tower_of(orders))
     trainer = _of_task(
@@ -123,14 +129,17 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         model=model,
         train_dataset=train_rows,
         eval_dataset=eval_rows,
-        processing_class=AutoTokenizer.from_pretrained(orders["model"]["folder"]),
+        processing_class=tokenizer_of(folder) if processor is None else processor.tokenizer,
         stage=measure.stage,
         aside=measure.aside,
         keep=orders["save_total_limit"],
         **watchers,
     )
     cast_adapters(trainer.model, orders["adapter_dtype"])
-    refuse_long_rows(trainer, orders["max_length"], data)
+    if isinstance(trainer, SeeingRunTrainer):
+        trainer.see(orders, processor)
+    else:
+        refuse_long_rows(trainer, orders["max_length"], data)
     if len(trainer.train_dataset) != len(train_rows):
         raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
     if is_flattened(orders):
@@ -157,6 +166,9 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
 def _of_task(run: Path, orders: dict[str, Any], **shared: Any) -> OfRun:
     folder = str(run / "checkpoints" / PARTIAL)
     arguments = orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None}
+    if "images" in orders:
+        args = SFTConfig(output_dir=folder, **arguments, remove_unused_columns=False)  # rows say which they are
+        return SeeingRunTrainer(args=args, loss=orders["loss"], first=orders["data"]["first"], **shared)
     if task_of(orders)["name"] == "sft":
         return RunTrainer(args=SFTConfig(output_dir=folder, **arguments), loss=orders["loss"], **shared)
     args = preference_arguments(orders, arguments, folder)
