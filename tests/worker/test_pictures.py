@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processors import loadable
+from vision import FAMILIES
 
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import LoRA
@@ -31,16 +33,16 @@ pytestmark = pytest.mark.xdist_group("pictures")
 def seeing(new_run: Callable[..., Any], orders: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """A run of the example's rows, in a folder of their own, with adapters in language model and tower."""
 
-    def make(**changes: Any) -> Any:
+    def make(model: Path = EXAMPLE / "model", **changes: Any) -> Any:
         folder = tmp_path_factory.mktemp("pictures") / "data"
         shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model"))
         train, held_out = folder / "rows.jsonl", folder / "heldout.jsonl"
         files = Files(check_rows(train, blind=""), check_rows(held_out, blind=""))
-        recipe = Recipe(find_model(str(EXAMPLE / "model")), LoRA(), Knobs(0), machine_named("cpu"))
+        recipe = Recipe(find_model(str(model)), LoRA(), Knobs(0), machine_named("cpu"))
         told = told_of(files, recipe)
         data = {"train": str(train), "eval": str(held_out), **told.data, "first": FULLEST}
         usual = {
-            "model": orders()["model"] | {"folder": str(EXAMPLE / "model")},
+            "model": orders()["model"] | {"folder": str(model)},
             "data": data,
             "images": told.images,
             "gradient_accumulation_steps": 1,
@@ -119,3 +121,14 @@ def test_a_processor_that_does_otherwise_is_told(seeing: Callable[..., Any]) -> 
     run._orders["images"]["sizes"][1]["runs"] = [1]
     assert run.finish() == 1
     assert "rows.jsonl:2: the row has 1334 tokens, more than max_length 1330" in run.events("failed")[0]["reason"]
+
+
+@pytest.mark.wide(3)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_trained(seeing: Callable[..., Any], tmp_path: Path, family: str) -> None:
+    """With its own processor, which makes as many tokens of each row as were planned, and what is saved agrees."""
+    loadable(tmp_path, family)
+    run = seeing(tmp_path)
+    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.events("reloaded")[0]["agrees"]
+    assert [note["text"].rpartition(":")[2] for note in run.events("note")] == []

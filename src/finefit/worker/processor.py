@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import AutoProcessor, AutoTokenizer
 
+from .bends.offsets import leave_offsets
 from .bends.videos import without_torchvision
 
 TEMPLATE = "chat_template.json"
@@ -25,6 +26,7 @@ def tokenizer_of(folder: str) -> Any:
 
 
 def processor_of(folder: str) -> Any:
+    leave_offsets()
     with without_torchvision():
         processor = AutoProcessor.from_pretrained(folder)
     _with_template(processor.tokenizer, folder)
