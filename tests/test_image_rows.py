@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,39 @@ def test_a_run_of_a_blind_model_trains_on_no_images(tmp_path: Path, capsys: pyte
     base = Path(__file__).parent.parent / "examples" / "base"
     assert run(["train", str(tmp_path / "job.yaml"), "--model", str(base)]) == 2
     assert f"{data}:1: the row has images: llama sees nothing" in capsys.readouterr().err
+
+
+SEEING = Path(__file__).parent.parent / "examples" / "pictures" / "model"
+
+
+def refused(capsys: pytest.CaptureFixture[str], job: Path, data: str, *words: str) -> str:
+    job.write_text(f"model: {SEEING}\ndata: {data}\ngpu: cpu\n")
+    assert run(["train", str(job), *words]) == 2
+    return capsys.readouterr().err
+
+
+def test_what_does_not_go_with_images_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Packing, several GPUs, preferences, held-out rows that alone show something, and a folder without a processor;
+    each before anything is trained."""
+    job, data = tmp_path / "job.yaml", write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 40, 40)))
+    assert "packing: " in refused(capsys, job, data, "--packing", "true")
+    assert "gpu: " in refused(capsys, job, data, "--gpu", "2xA100-80GB")
+    pair = {"chosen": [{"role": "assistant", "content": "a"}], "rejected": [{"role": "assistant", "content": "b"}]}
+    pairs = write(tmp_path / "pairs.jsonl", {"prompt": "a", **pair, "images": ["40x40.png"]})
+    assert "pairs.jsonl:1: the row has images" in refused(capsys, job, pairs, "--task", "dpo")
+    words = write(tmp_path / "words.jsonl", row("a"))
+    assert "its rows show images, and no row" in refused(capsys, job, words, "--eval-data", data)
+    shutil.copytree(SEEING, tmp_path / "blind", ignore=shutil.ignore_patterns("preprocessor*"))
+    assert "no preprocessor_config.json" in refused(capsys, job, data, "--model", str(tmp_path / "blind"))
+
+
+def test_a_row_with_an_image_is_not_answered_as_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named, wherever its image is."""
+    parts = [{"type": "image", "image": "40x40.png"}, {"type": "text", "text": "a"}]
+    asked = write(tmp_path / "asked.jsonl", row("a", picture(tmp_path, 40, 40)), row(parts))
+    assert run(["generate", str(SEEING), "--input", asked, "-o", str(tmp_path / "out.jsonl")]) == 2
+    said = capsys.readouterr().err
+    assert all(f"{asked}:{line}: the row has images" in said for line in (1, 2))
 
 
 def test_a_size_does_not_go_with_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

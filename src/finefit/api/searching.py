@@ -10,6 +10,7 @@ from finefit.catalog.measured import rates_on
 from finefit.catalog.prices import cheapest
 from finefit.errors import BadInput, Problem
 from finefit.estimate.reserved import beside_tensors
+from finefit.lower.images import tokens_of
 from finefit.nouns.advice import Advice, Effect
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
@@ -202,6 +203,7 @@ def sought(job: Job, model: Model, machine: Machine, rows: Rows | None, notes: t
         return Sought(replace(job, max_length=job.max_length or USUAL_LENGTH), model, machine, None, notes)
     model, has_tokenizer = with_tokenizer(model)
     tokens, how = file_lengths(job.data, rows, model.folder if has_tokenizer else None)
+    tokens = [each + tokens_of(model, sizes) for each, sizes in zip(tokens, rows.sizes, strict=True)]
     longest = max(range(len(tokens)), key=tokens.__getitem__)
     lengths = Lengths(tuple(tokens), rows.lines[longest], not has_tokenizer)
     planned_for = min(lengths.longest, job.max_length or lengths.longest)

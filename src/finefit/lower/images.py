@@ -57,6 +57,12 @@ def cannot_show(model: Model) -> str:
     return _why_blind(model)
 
 
+def tokens_of(model: Model, sizes: Sequence[Size]) -> int:
+    """That images add to their placeholders; none where the model is not known to see."""
+    known = [shown(model.config, Images(width, height), model.pictures) for width, height in sizes]
+    return sum(one.tokens + one.around - 1 for one in known if one is not None)
+
+
 def words_of_sizes(model: Model, sizes: Sequence[Size]) -> Mapping[str, Any]:
     """Of a file's images: what one of each size becomes."""
     each = [shown(model.config, Images(width, height), model.pictures) for width, height in sizes]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finefit.errors import BadInput, Problem
+from finefit.nouns.formats.images import has_images
 from finefit.nouns.kinds import kind
 from finefit.tables import Placed, place, rows_in
 
@@ -52,10 +53,22 @@ def read_questions(path: Path) -> list[Question]:
 def _row(placed: Placed) -> Mapping[str, Any]:
     if placed.wrong:
         raise ValueError(placed.wrong)
+    if has_images(placed.row) or _shows(placed.row):
+        raise ValueError("the row has images: answers are written to words alone in this version")
     taken = [key for key in ANSWERS if key in placed.row]
     if taken:
         raise ValueError(f"the row has `{taken[0]}` already")
     return placed.row
+
+
+def _shows(row: Mapping[str, Any]) -> bool:
+    """In a message."""
+    said = [part for message in row.get("messages") or [] if isinstance(message, dict) for part in _parts(message)]
+    return any(isinstance(part, dict) and part.get("type") == "image" for part in said)
+
+
+def _parts(message: Mapping[str, Any]) -> list[Any]:
+    return content if isinstance(content := message.get("content"), list) else []
 
 
 def _messages(row: Mapping[str, Any]) -> Iterator[dict[str, str]]:
