@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,14 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 order of sums alone. About 2⁸ times float32's rounding, 5 times that of the 16-bit types."""
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> int:
-    """Complete or invisible; returns the bytes written."""
+def save(model: Any, tokenizer: Any, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> int:
+    """Complete or invisible; returns the bytes written. `state`: gathered, where the model has only parts."""
     partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
-    refuse_full_disk(folder.parent, saved_bytes(model))
+    nbytes = saved_bytes(model) if state is None else sum(tensor.nbytes for tensor in state.values())
+    refuse_full_disk(folder.parent, nbytes)
     try:
-        model.save_pretrained(partial)
+        model.save_pretrained(partial, state_dict=state)
         tokenizer.save_pretrained(partial)
         settle(partial, folder)
     finally:

@@ -39,9 +39,14 @@ def train(run: Path, events: Events, stop: Stop) -> None:
     orders = json.loads((run / "orders" / "train.json").read_text())
     sweep(run)
     sweep(run / "checkpoints")
-    resume = _checkpoint_to_resume(run, orders, events)
+    resume = checkpoint_to_resume(run, orders, events)
     events.write("started", resumed_from=step_of(resume) if resume else 0)
     trained = _train(run, orders, resume, events, stop)
+    finish(run, orders, trained, events)
+
+
+def finish(run: Path, orders: dict[str, Any], trained: Trained, events: Events) -> None:
+    """Reads back what was saved, when the trainer is gone."""
     _forget_trainer()  # it lived in `_train` alone: two models need not fit at once
     reloaded = load(orders["model"], run / "adapter", orders["device"])
     found = difference(trained.logits, logits_of(reloaded, trained.batch, trained.autocast), orders["model"]["dtype"])
@@ -71,7 +76,7 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
         done = read_manifest(resume)
         progress.restore(done["step"], done["tokens"], done["seconds"])
     callback = RunCallback(events, progress, stop, measured_already=resume is not None)
-    trainer = _trainer(run, orders, measure, events=events, progress=progress, callbacks=[callback])
+    trainer = made_trainer(run, orders, measure, events=events, progress=progress, callbacks=[callback])
     callback.on_measured = lambda: measure.write(trainer)
     stop.check()
     if trainer.eval_dataset is not None and resume is None:
@@ -98,7 +103,7 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
     return Trained(batch, logits, autocast, totals)
 
 
-def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> Path | None:
+def checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> Path | None:
     if not orders["resume"]:
         return None
     checkpoint = newest_complete(run / "checkpoints", events.note)
@@ -107,18 +112,28 @@ def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> 
     return checkpoint
 
 
-def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> RunTrainer:
+def made_trainer(
+    run: Path,
+    orders: dict[str, Any],
+    measure: Measure,
+    *,
+    kind: type[RunTrainer] = RunTrainer,
+    elements: Callable[[Any], int] = torch.numel,
+    **watchers: Any,
+) -> RunTrainer:
+    """`elements`: of a parameter, of which a process may hold a part."""
     started = time.perf_counter()
     data = orders["data"]
     train_rows, eval_rows = dataset_of(data, "train"), held_out_of(data)
     set_seed(orders["trainer"]["seed"])
+    args = SFTConfig(  # before the model: an engine that it names may divide what is loaded
+        output_dir=str(run / "checkpoints" / PARTIAL),
+        **orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None},
+    )
     model = add_adapter(load_model(orders["model"]), orders["peft"], tower_of(orders))
-    trainer = RunTrainer(
+    trainer = kind(
         model=model,
-        args=SFTConfig(
-            output_dir=str(run / "checkpoints" / PARTIAL),
-            **orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None},
-        ),
+        args=args,
         train_dataset=train_rows,
         eval_dataset=eval_rows,
         processing_class=AutoTokenizer.from_pretrained(orders["model"]["folder"]),
@@ -142,8 +157,8 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         rows=len(train_rows),
         sequences=len(trainer.train_dataset),
         eval_rows=len(eval_rows) if eval_rows is not None else 0,
-        parameters=sum(p.numel() for p in model.parameters()),
-        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        parameters=sum(map(elements, model.parameters())),
+        trainable_parameters=sum(elements(p) for p in model.parameters() if p.requires_grad),
         checkpointed_blocks=checkpointed,
         device=str(trainer.accelerator.device),
         threads=torch.get_num_threads(),
@@ -175,7 +190,7 @@ class Measure:
 
 def _measure(run: Path, device: str, events: Events, measured_already: bool) -> Measure:
     if device == "cuda":
-        return _measure_gpu(events)
+        return measure_gpu(events)
     if measured_already:  # only the first steps have the longest row
         return Measure(Stage(), nullcontext, resident_memory, lambda _: None)
     stage = RecordedStage(Recorder())
@@ -194,7 +209,7 @@ def _measure(run: Path, device: str, events: Events, measured_already: bool) -> 
     return Measure(stage, nullcontext, resident_memory, write)
 
 
-def _measure_gpu(events: Events) -> Measure:
+def measure_gpu(events: Events) -> Measure:
     stage = AllocatorStage(CudaCounters())
 
     def memory() -> dict[str, Any]:
