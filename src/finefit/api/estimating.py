@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from finefit.catalog.measured import rates_on
 from finefit.estimate.generation import ledger_of_answer
+from finefit.estimate.held import held_by
 from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
 from finefit.estimate.pace.pace import pace_of, work_of
@@ -43,6 +44,12 @@ from .asked import machine_or_reference, method_of, on_one
 ALIKE = (
     "all prompts are as long as the longest, and nothing ends an answer early; the likeliest token is taken: sampling "
     "sorts the logits, and padded prompts keep a mask, which are not modelled"
+)
+
+
+OF_ONE_RANK = (
+    "predicted is the rank that takes most, with the micro-batch that has the longest row; in which order ranks meet "
+    "shorter rows is not replayed"
 )
 
 
@@ -135,10 +142,16 @@ def on_rows(
 ) -> tuple[Estimate, OwnRows]:
     """A recipe, rehearsed with the rows of a job's file. Raises `BadInput`."""
     started, model, machine = time.perf_counter(), recipe.model, recipe.machine
-    own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
+    engine = engine_for(recipe.knobs, machine, model)
+    alone, loop = of_one_rank(engine, recipe.knobs, recipe.loop)
+    own = rehearse_rows(job, files, replace(recipe, knobs=alone, loop=loop), say, has_tokenizer=has_tokenizer)
     recorded = own.recorded(recipe.knobs)
-    shorter = _half_of_tape(replace(recipe, knobs=recorded), own)
-    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows)
+    rank = spread(own.recording, engine, recorded, alone, machine)
+    if engine is None:
+        shorter, rows = _half_of_tape(replace(recipe, knobs=recorded), own), own.rows
+    else:
+        shorter, rows = None, None
+    ledger = ledger_from(rank.recording, model, recorded, machine, shorter, rows, engine)
     knobs = own.met(recipe.knobs, job)
     estimate = Estimate(
         model=model,
@@ -146,7 +159,9 @@ def on_rows(
         knobs=knobs,
         machine=machine,
         ledger=ledger,
-        host=host_of(recipe.method, knobs, machine, None, ledger, {}),
+        engine=engine,
+        held={} if engine is None else held_by(rank),
+        host=host_of(recipe.method, knobs, machine, engine, ledger, rank.host),
         data=own.data,
         source="rehearsal",
         stack=own.stack,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from finefit.lower.ranks import of_ranks
 from finefit.nouns.job import Job
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
@@ -17,17 +18,19 @@ from finefit.rehearsal.own_rows import checked_files
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
+from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.packed import beside_packed
 from finefit.search.packing import refuse_mixed
 from finefit.search.workload import workload
 from finefit.world import calibrations
+from finefit.world.engines_here import has_compiler, refuse_lacking
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
 
-from .asked import method_of, on_one
+from .asked import method_of
 from .deciding import Wish, decide
-from .estimating import pace
+from .estimating import OF_ONE_RANK, pace
 
 LEARNT_STEPS = 10
 """Of a run, at least, for its time to say anything of the next one's."""
@@ -73,10 +76,10 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
 def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit:
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
-    on_one(machine, choose(job, machine), "this version trains on one GPU; `finefit estimate` answers for several")
     files = checked_files(job)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
+    refuse_lacking(engine_for(knobs, machine, model))
     if knobs.packing:
         refuse_mixed(model)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code)
@@ -84,8 +87,12 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     if isinstance(found, NoFit):
         return found
     estimate, own = found.tried.estimate, found.tried.own
+    engine = estimate.engine
+    refuse_lacking(engine)
     recorded = own.recorded(estimate.knobs)
-    takes = pace(own.recording, replace(recipe, knobs=recorded), recorded, None)
+    alone, loop = of_one_rank(engine, recorded, recipe.loop)
+    takes = pace(own.recording, replace(recipe, knobs=alone, loop=loop), recorded, engine)
+    orders = of_ranks(own.orders, engine, estimate.knobs, has_compiler=has_compiler())
     lengths = Lengths(own.lengths, own.data.longest_line, is_guessed=False)
     return Plan(
         job=job,
@@ -95,13 +102,15 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
         machine=machine,
         ledger=estimate.ledger,
         data=own.data,
-        steps=optimizer_steps(own.orders["trainer"], own.data.sequences),
+        steps=optimizer_steps(orders["trainer"], own.data.sequences, machine.count),
         stack=own.stack,
-        notes=(*notes, *agreed, *changed, *found.notes, *own.notes),
-        orders=own.orders,
+        notes=(*notes, *agreed, *changed, *found.notes, *own.notes, *(() if engine is None else (OF_ONE_RANK,))),
+        orders=orders,
         pace=takes,
         work=None if takes is None else workload(job, estimate.knobs, takes, machine.count, lengths, None),
         chosen=found.chosen,
+        engine=engine,
+        held=estimate.held,
     )
 
 

@@ -1,8 +1,8 @@
 """What a run on several ranks is told beside the orders of one process: the engine, in the words of transformers'
 trainer, and how many ranks there are.
 
-Knows: a processor's ranks talk over gloo; there DeepSpeed's own optimizer, which it would compile, is left out. Does not
-know: FSDP2 on a processor, where accelerate makes DDP of it (`world/engine_rules.py` refuses it).
+Knows: a processor's ranks talk over gloo; there DeepSpeed's own optimizer, which it would compile, is left out. Does
+not know: FSDP2 on a processor, where accelerate makes DDP of it (`world/engine_rules.py` refuses it).
 """
 
 from __future__ import annotations

@@ -43,6 +43,8 @@ class SharedProgress(Progress):
 
 
 class RankTrainer(RunTrainer):
+    train_dataset: Any
+    eval_dataset: Any
     group: Group
     own_rows: int
     # without blank ones
