@@ -51,11 +51,11 @@ def zero(stage: ZeroStage, offload: Offload = "none") -> Engine:
 
 ENGINES: Mapping[str, Engine] = {
     "ddp": DDP(RANKS),
-    "zero 2": zero(2),
     "zero 1": zero(1),
+    "zero 2": zero(2),
+    "zero 3": zero(3),
     "zero 3, all offloaded": zero(3, "all"),
     "zero 2, optimizer offloaded": zero(2, "optimizer"),
-    "zero 3": zero(3),
 }
 
 
@@ -118,7 +118,7 @@ def apart(one: Any, other: Any) -> float:
     return max(abs(ours[0] - theirs[0]) for ours, theirs in pairs)
 
 
-@pytest.mark.wide(4)
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("name", of(*ENGINES))
 def test_ranks_train_as_one_process_does(name: str, finished: Callable[..., Any]) -> None:
     """Two ranks with half of the accumulation have the loss, learning rate and tokens of one process in every step,
@@ -146,7 +146,7 @@ def recording(told: Callable[..., Orders], workers: Any, tmp_path_factory: pytes
     return Recording.from_json(json.loads((folder / "out.json").read_text())["recordings"][0])
 
 
-@pytest.mark.wide(4)
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("name", of(*ENGINES))
 def test_a_rank_holds_what_was_predicted(name: str, finished: Callable[..., Any], recording: Recording) -> None:
     """Parameters, gradients and the optimizer's state of every rank between two steps, to some scalars."""
@@ -199,7 +199,14 @@ def test_a_run_that_only_lacks_its_result_gets_it(
     """Killed after its last checkpoint, a run trains nothing more, and leaves the adapter that it would have left."""
     run, whole = new_run(**told(ENGINES[name])), finished(name)
     saved = run.path / "checkpoints" / f"checkpoint-{LAST}"
-    run.kill_when(lambda: saved.exists(), signal.SIGKILL)
+    worker = run.start()
+    while not saved.exists():
+        time.sleep(0.002)
+    everybody = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children()]
+    for process in everybody:
+        process.kill()
+    worker.wait()
+    psutil.wait_procs(everybody[1:], timeout=10)
     assert run.finish(resume=True) == 0, run.path.with_suffix(".log").read_text()[-3000:]
     assert run.events("started")[-1]["resumed_from"] == LAST
     ours, theirs = (load_file(each.path / "adapter" / "adapter_model.safetensors") for each in (run, whole))
@@ -242,8 +249,8 @@ def test_recipes_train_as_on_one_process(what: str, name: str, new_run: NewRun, 
         if what == "packed":
             orders["trainer"]["padding_free"] = True
         if what == "4 bits":
-            orders["model"] |= {"quantization": QUANTIZED}
-        run = new_run(**{key: value for key, value in orders.items() if key != "trainer"}, **orders["trainer"])
+            orders["model"] = orders["model"] | {"quantization": QUANTIZED}
+        run = new_run(**orders)
         assert run.finish() == 0, run.path.with_suffix(".log").read_text()[-3000:]
         runs.append(run)
     ours, theirs = (run.curve() for run in runs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from finefit.catalog.measured import rates_on
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
-from finefit.nouns.machine import Gpu
+from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.observer import Observer
 from finefit.nouns.planned import Candidate, Chosen, NoFit, PassedOver, Planned
 from finefit.rehearsal.own_rows import Files, OwnRows
@@ -175,12 +175,16 @@ def _lacking(found: Searched, tried: Tried, search: Search, rung: Candidate) -> 
         passed_over=tries or planned.passed_over,
         workload=None,
         advice=found.advice(rung),
-        notes=(*planned.notes, ALONE, *_how_to_insist(tried)),
+        notes=(*planned.notes, *_of_one(planned.machine), *_how_to_insist(tried)),
     )
 
 
 def _alone(planned: Planned) -> Planned:
-    return replace(planned, notes=(*planned.notes, ALONE))
+    return replace(planned, notes=(*planned.notes, *_of_one(planned.machine)))
+
+
+def _of_one(machine: Machine) -> tuple[str, ...]:
+    return (ALONE,) if machine.count == 1 else ()
 
 
 def _passed_over(rung: Candidate, search: Search) -> PassedOver:

@@ -34,17 +34,17 @@ LAST_WORDS_SECONDS = 1.0
 def lead(run: Path, orders: Mapping[str, Any], stop: Stop, rank: Callable[[int], int]) -> int:
     """The exit code of the first rank; `rank` is what each does, in a process of its own. Raises `RunFailed`."""
     count = orders["engine"]["ranks"]
-    for number in range(count):
-        _reason(run, number).unlink(missing_ok=True)
+    _reasons(run, count)
     port = _free_port()
     ranks = Ranks({number: _forked(rank, number, _variables(orders, number, port)) for number in range(count)})
     try:
         _follow(ranks, stop)
     finally:
         ranks.kill()
+    said = _reasons(run, count)
     bad = {number: code for number, code in ranks.codes.items() if code not in (0, EXIT_STOPPED)}
     if bad:
-        raise RunFailed(_told_once(run, bad, ranks.killed))
+        raise RunFailed(_told_once(said, bad, ranks.killed))
     return ranks.codes[0]
 
 
@@ -107,21 +107,27 @@ def _follow(ranks: Ranks, stop: Stop) -> None:
         ranks.read()
 
 
-def _told_once(run: Path, bad: Mapping[int, int], killed: set[int]) -> str:
+def _told_once(said: Mapping[int, dict[str, Any]], bad: Mapping[int, int], killed: set[int]) -> str:
     ended = [number for number, code in bad.items() if code < 0 and number not in killed]
     if ended:
         number = ended[0]
         how = signal.Signals(-bad[number])
         why = "by the system, probably because memory ran out" if how == signal.SIGKILL else f"by {how.name}"
         return f"rank {number} was ended {why}; the others were stopped"
-    said = {number: json.loads(path.read_text()) for number in bad if (path := _reason(run, number)).exists()}
-    for number in said:
-        _reason(run, number).unlink()
     if not said:
         number = next(number for number in bad if number not in killed)
         return f"rank {number} ended with exit code {bad[number]}; the others were stopped"
     first = min(said, key=lambda number: said[number]["time"])
     return f"rank {first}: {said[first]['reason']}"
+
+
+def _reasons(run: Path, count: int) -> dict[int, dict[str, Any]]:
+    """Of the ranks that left one; none stays."""
+    found = {number: path for number in range(count) if (path := _reason(run, number)).exists()}
+    said = {number: json.loads(path.read_text()) for number, path in found.items()}
+    for path in found.values():
+        path.unlink()
+    return said
 
 
 def _reason(run: Path, number: int) -> Path:
