@@ -238,11 +238,15 @@ QUANTIZED = {
 
 
 @pytest.mark.wide(0)
-@pytest.mark.parametrize("what", ["packed", "whole logits", "4 bits", "all checkpointed"])
+@pytest.mark.parametrize("what", ["packed", "whole logits", "4 bits", "all checkpointed", "evaluated"])
 @pytest.mark.parametrize("name", of("ddp", "zero 2", "zero 3"))
 def test_recipes_train_as_on_one_process(what: str, name: str, new_run: NewRun, told: Callable[..., Orders]) -> None:
     """Rows that share sequences, whole logits, quantised weights, recomputed layers."""
-    changes: dict[str, Any] = {"whole logits": {"loss": "full"}, "all checkpointed": {"gradient_checkpointing": "all"}}
+    changes: dict[str, Any] = {
+        "whole logits": {"loss": "full"},
+        "all checkpointed": {"gradient_checkpointing": "all"},
+        "evaluated": {"eval_strategy": "steps", "eval_steps": 5},
+    }
     runs = []
     for engine in (ENGINES[name], None):
         orders = told(engine, **changes.get(what, {}))
@@ -257,3 +261,5 @@ def test_recipes_train_as_on_one_process(what: str, name: str, new_run: NewRun, 
     assert ours.keys() == theirs.keys()
     assert max(abs(ours[step][0] - theirs[step][0]) for step in theirs) < 1e-3
     assert ours[max(ours)][3] == theirs[max(theirs)][3]
+    losses = [[event["loss"] for event in run.events("eval")] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)

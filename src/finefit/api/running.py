@@ -61,9 +61,15 @@ def train(job_or_run: str, overrides: Mapping[str, str], resume: bool, observer:
 
 
 def learn(plan: Plan, written: Receipt) -> None:
-    """What a run took corrects what is predicted for the next ones on its GPU."""
+    """What a run took corrects what is predicted for the next ones on its GPU; not where ranks wait for each other."""
     gpu, pace, step = plan.machine.gpu, plan.pace, written.step
-    if gpu is not None and pace is not None and step is not None and step.steady_steps >= LEARNT_STEPS:
+    if (
+        plan.engine is None
+        and gpu is not None
+        and pace is not None
+        and step is not None
+        and step.steady_steps >= LEARNT_STEPS
+    ):
         calibrations.learn(gpu.name, pace, pace.step_seconds * step.measured / step.predicted)
 
 

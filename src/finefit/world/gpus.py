@@ -54,9 +54,13 @@ def _named(text: str) -> Machine:
 
 
 def refuse_absent(machine: Machine) -> None:
-    """Where a GPU is asked for, and none is here. Raises `BadInput`."""
-    if machine.gpu is None or machine_named("auto").gpu is not None:
+    """Where a GPU is asked for, and none is here, or more of them. Raises `BadInput`."""
+    found = machine_named("auto")
+    if machine.gpu is None or (found.gpu is not None and machine.count <= found.count):
         return
+    if found.gpu is not None:
+        why = f"{found.count} of one kind can be seen"
+        raise BadInput(Problem(f"no {machine.name} are here", where="gpu", why=why, hint="gpu: auto"))
     why = "no NVIDIA driver answers, or CUDA_VISIBLE_DEVICES hides every GPU"
     hint = "the machine that has it; or gpu: cpu. `finefit plan` answers for a GPU that is elsewhere"
     raise BadInput(Problem(f"no {machine.gpu.name} is here", where="gpu", why=why, hint=hint))
@@ -65,14 +69,8 @@ def refuse_absent(machine: Machine) -> None:
 def refuse_elsewhere(machine: Machine) -> None:
     """Where a plan would not be of the GPU that is here. Raises `BadInput`."""
     refuse_absent(machine)
-    found = machine_named("auto")
-    here = found.gpu
-    if machine.gpu is None or here is None:
-        return
-    if here.name == machine.gpu.name:
-        if machine.count > found.count:
-            why = f"{found.count} of them can be seen"
-            raise BadInput(Problem(f"no {machine.name} are here", where="gpu", why=why, hint="gpu: auto"))
+    here = machine_named("auto").gpu
+    if machine.gpu is None or here is None or here.name == machine.gpu.name:
         return
     why = f"the GPU of this machine is {here.name}, whose memory and speed are its own"
     raise BadInput(Problem(f"no {machine.gpu.name} is here", where="gpu", why=why, hint="gpu: auto"))
