@@ -40,12 +40,13 @@ def save(model: Any, tokenizer: Any, folder: Path, state: Mapping[str, torch.Ten
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def load(orders: dict[str, Any], folder: Path | None, device: str) -> nn.Module:
-    """The base model with the adapter in `folder`, or the whole model in it, or (None) the base model alone."""
+def load(orders: dict[str, Any], folder: Path | None, device: str, *, widens: bool = True) -> nn.Module:
+    """The base model with the adapter in `folder`, or the whole model in it, or (None) the base model alone. `widens`:
+    PEFT makes an adapter in half precision float32."""
     if folder is None:
         model = load_model(orders)
     elif (folder / "adapter_config.json").exists():
-        model = PeftModel.from_pretrained(load_model(orders), folder)
+        model = PeftModel.from_pretrained(load_model(orders), folder, autocast_adapter_dtype=widens)
     else:
         model = load_model(orders | {"folder": str(folder)})
     if not orders["quantization"]:  # quantised weights are loaded where they stay

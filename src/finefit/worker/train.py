@@ -48,7 +48,8 @@ def train(run: Path, events: Events, stop: Stop) -> None:
 def finish(run: Path, orders: dict[str, Any], trained: Trained, events: Events) -> None:
     """Reads back what was saved, when the trainer is gone."""
     _forget_trainer()  # it lived in `_train` alone: two models need not fit at once
-    reloaded = load(orders["model"], run / "adapter", orders["device"])
+    widens = orders.get("engine", {}).get("name") != "deepspeed"  # there adapters have the dtype of the weights
+    reloaded = load(orders["model"], run / "adapter", orders["device"], widens=widens)
     found = difference(trained.logits, logits_of(reloaded, trained.batch, trained.autocast), orders["model"]["dtype"])
     events.write("reloaded", **found)
     if not found["agrees"]:
