@@ -37,7 +37,7 @@ class Silent:
 @pytest.mark.wide(1)
 @pytest.mark.parametrize("name", ["zero2", "zero3-offload"])
 def test_an_example_is_trained_and_held_as_predicted(name: str, tmp_path: Path) -> None:
-    """The loss falls; what each rank holds between two steps is what was predicted, within a thousandth; and what was
+    """The held-out loss falls; what each rank holds between two steps is what was predicted, within a thousandth; and what was
     saved is read back."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     done = subprocess.run(
@@ -48,7 +48,6 @@ def test_an_example_is_trained_and_held_as_predicted(name: str, tmp_path: Path) 
     receipt = json.loads(done.stdout)
     assert receipt["machine"] == "2xcpu"
     assert receipt["eval_loss_after"] < receipt["eval_loss_before"]
-    assert receipt["train_loss_last"] < receipt["train_loss_first"]
     assert (receipt["measured_by"], receipt["peak"], receipt["phases"]) == ("ranks", None, [])
     assert [gap["phase"] for gap in receipt["held"]] == ["parameters", "gradients", "optimizer state", "together"]
     for gap in receipt["held"]:
