@@ -37,8 +37,8 @@ class Silent:
 @pytest.mark.wide(1)
 @pytest.mark.parametrize("name", ["zero2", "zero3-offload"])
 def test_an_example_is_trained_and_held_as_predicted(name: str, tmp_path: Path) -> None:
-    """The held-out loss falls; what each rank holds between two steps is what was predicted, within a thousandth; and what was
-    saved is read back."""
+    """The held-out loss falls; what each rank holds between two steps is what was predicted, within a thousandth; and
+    what was saved is read back."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     done = subprocess.run(
         [sys.executable, "-m", "finefit", "train", f"examples/{name}.yaml", "--json"],
