@@ -54,7 +54,8 @@ def batches_multiply(given: Given) -> Iterator[Problem]:
     if GLOBAL in given.wrong:
         return
     wished = f"{GLOBAL} is {job.global_batch_size}" + ("" if GLOBAL in given.entries else " unless it is given")
-    gpus = f" on {ranks} GPUs" if ranks > 1 else ""
+    of = "processes" if given.machine and given.machine.is_cpu else "GPUs"
+    gpus = f" on {ranks} {of}" if ranks > 1 else ""
     hint = "make them multiply to the global batch; or give the two alone, and it is their product"
     if given.has(MICRO, STEPS):
         product = (job.per_device_train_batch_size or 0) * (job.gradient_accumulation_steps or 0) * ranks
@@ -69,7 +70,7 @@ def batches_multiply(given: Given) -> Iterator[Problem]:
             yield Problem(f"{value}{gpus} does not divide the global batch", given.where(key), wished, hint)
             return
     if job.global_batch_size % ranks:
-        yield Problem(f"{ranks} GPUs do not divide the global batch", given.where(GLOBAL, "gpu"), wished, hint)
+        yield Problem(f"{ranks} {of} do not divide the global batch", given.where(GLOBAL, "gpu"), wished, hint)
 
 
 def half_precision_needs_a_gpu(given: Given) -> Iterator[Problem]:
