@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finefit.errors import RunFailed
+from finefit.worker.longest_first import LongestFirst
 from finefit.worker.ranks.blanks import TOKENS, UNTRAINED, BlanksLast, tokens_of, with_blanks
 from finefit.worker.ranks.trainer import RankCallback
-from finefit.worker.longest_first import LongestFirst
 
 LENGTHS = st.lists(st.integers(3, 90), min_size=1, max_size=40)
 SMALL = st.integers(1, 4)
