@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finefit.lower.ranks import of_ranks
+from finefit.lower.tracking import tracked
 from finefit.nouns.job import Job
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
@@ -22,7 +23,7 @@ from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.packed import beside_packed
 from finefit.search.preferences import before_training, refuse_unproven, task_of
 from finefit.search.workload import workload
-from finefit.world import calibrations
+from finefit.world import calibrations, trackers
 from finefit.world.engines_here import has_compiler, refuse_lacking
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
@@ -82,6 +83,7 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
 
 
 def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit:
+    trackers.refuse_lacking(job.report_to)
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True)
     if job.task == "dpo":
@@ -115,7 +117,7 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
         steps=optimizer_steps(orders["trainer"], own.data.sequences, machine.count),
         stack=own.stack,
         notes=(*notes, *agreed, *changed, *found.notes, *own.notes, *before_training(task_of(job)), *of_rank),
-        orders=orders,
+        orders=tracked(orders, job.report_to, estimate.ledger.peak_bytes),
         pace=takes,
         work=None if takes is None else workload(job, estimate.knobs, takes, machine.count, lengths, None),
         chosen=found.chosen,

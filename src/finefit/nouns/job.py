@@ -15,6 +15,7 @@ from .knobs import Attention, Checkpointing, Dtype, Loss, MixedPrecision
 from .task import Cache, Reference
 
 MethodName = Literal["full", "lora", "qlora4", "qlora8"]
+Tracker = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 
 
@@ -106,4 +107,6 @@ class Job:
     # None: once before and once after training
     save_steps: int = 50
     save_total_limit: int = 2
+    report_to: Tracker = "none"
+    # where loss and memory are followed; accounts and folders by the tracker's own variables
     trust_remote_code: bool = False

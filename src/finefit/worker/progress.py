@@ -82,10 +82,10 @@ class Progress:
                 "tokens_per_second": lap.tokens / lap.seconds if lap.seconds else None,
                 "seconds": lap.seconds,
                 "seconds_left": self._seconds_left(state.max_steps - state.global_step),
-                **self._memory_now(),
+                **self.memory_now(),
             }
 
-    def _memory_now(self) -> dict[str, Any]:
+    def memory_now(self) -> dict[str, Any]:
         """The system may tell its peak late, or a little lower than before."""
         now = self._memory()
         self._peak = max(self._peak, now["peak_bytes"], now["memory_bytes"])

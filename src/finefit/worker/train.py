@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -149,6 +150,7 @@ def made_trainer(
         keep=orders["save_total_limit"],
         **watchers,
     )
+    trainer.planned_bytes = orders.get("planned_bytes")
     cast_adapters(trainer.model, orders["adapter_dtype"])
     refuse_long_rows(trainer, orders["max_length"], data)
     if len(trainer.train_dataset) != len(train_rows):
@@ -176,7 +178,8 @@ def made_trainer(
 
 def _arguments(run: Path, orders: dict[str, Any]) -> SFTConfig | DPOConfig:
     folder = str(run / "checkpoints" / PARTIAL)
-    arguments = orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None}
+    arguments = orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None, "run_name": run.name}
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(run / "tensorboard"))  # else in the folder of checkpoints
     if task_of(orders)["name"] == "sft":
         return SFTConfig(output_dir=folder, **arguments)
     return preference_arguments(orders, arguments, folder)
