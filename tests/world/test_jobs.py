@@ -76,6 +76,8 @@ BAD = [
     ("method: auto", "3: method", "comes in a later version"),
     ("method: lorra", "3: method", "did you mean 'lora'?"),
     ("use_4bit: true\nmethod: full", "4: method", "given twice"),
+    ("from_scratch: true", "3: from_scratch", "trains every weight"),
+    ("method: full\nfrom_scratch: true\ngpu: 2xRTX4090", "4: from_scratch", "on one GPU"),
     ("reference: model", "3: reference", "means nothing here"),
     ("beta: 0.2", "3: beta", "means nothing here"),
     ("task: dpo\nbeta: 0", "4: beta", "out of range\n    try: above 0"),

@@ -85,7 +85,7 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
 def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit:
     trackers.refuse_lacking(job.report_to)
     machine = machine_named(job.gpu)
-    model = find_model(job.model, job.trust_remote_code, for_training=True)
+    model = find_model(job.model, job.trust_remote_code, for_training=True, from_scratch=job.from_scratch)
     if job.task == "dpo":
         on_one(machine, choose(job, machine), ONE_REFERENCE)
     files = checked_files(job)

@@ -31,6 +31,8 @@ class Job:
     # skip: rows that cannot be trained on are left out, named and counted
     task: Literal["sft", "dpo", "generate"] = "sft"
     method: MethodName = "lora"
+    from_scratch: bool = False
+    # weights are drawn anew: of the model only its configuration and its tokenizer are used
     gpu: str = "auto"
     # like `RTX4090`, `cpu`, or `auto` (this machine)
     output_dir: str | None = None

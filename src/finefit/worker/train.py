@@ -21,7 +21,7 @@ from finefit.nouns.steps import optimizer_steps
 
 from .allocator_stage import AllocatorStage, CudaCounters
 from .batches import refuse_long_rows
-from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model, tower_of
+from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model, new_model, tower_of
 from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .packing import is_flattened, packed
@@ -135,7 +135,8 @@ def made_trainer(
     train_rows, eval_rows = dataset_of(data, "train"), held_out_of(data)
     set_seed(orders["trainer"]["seed"])
     args = _arguments(run, orders)  # before the model: an engine that they name may divide what is loaded
-    model = add_adapter(load_model(orders["model"]), orders["peft"], tower_of(orders))
+    made = new_model if orders.get("from_scratch") else load_model
+    model = add_adapter(made(orders["model"]), orders["peft"], tower_of(orders))
     trainer = _of_task(
         run,
         orders,
