@@ -101,13 +101,13 @@ def test_a_model_that_sees_nothing_is_shown_nothing(
     assert f"{data}:1: the row has images: {why}" in capsys.readouterr().err
 
 
-def test_a_run_trains_on_no_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_of_a_blind_model_trains_on_no_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They are not left out in silence."""
     (tmp_path / "job.yaml").write_text("model: examples/base\ndata: rows.jsonl\ngpu: cpu\n")
     data = write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 40, 40)))
     base = Path(__file__).parent.parent / "examples" / "base"
     assert run(["train", str(tmp_path / "job.yaml"), "--model", str(base)]) == 2
-    assert f"{data}:1: the row has images: this version would not train on images" in capsys.readouterr().err
+    assert f"{data}:1: the row has images: llama sees nothing" in capsys.readouterr().err
 
 
 def test_a_size_does_not_go_with_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """Makes a small data file whose rows show images: `python examples/pictures/make.py [FOLDER]`.
 
 The pictures are stripes, written with the standard library alone; what they show does not matter to memory, their sizes
-do. Three rows show a picture, one shows two, one is text.
+do. Three rows show a picture, one shows two, one is text; of those held out one shows two.
 """
 
 from __future__ import annotations
@@ -41,14 +41,19 @@ ROWS = [
     row(BOTH, "No: one is a chart, and the other one is an icon.", "chart", "icon"),
     row("What can you do?", "Answer questions about pictures."),
 ]
+HELD_OUT = [
+    row("Where was this taken?", "At the sea.", "icon"),
+    row("What was bought?", "Two loaves of bread and a pound of butter.", "photo", "receipt"),
+]
 
 
 def main(folder: Path) -> None:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for name, size in SIZES.items():
         (folder / "images" / f"{name}.png").write_bytes(png(*size))
-    lines = [json.dumps(each, ensure_ascii=False) for each in ROWS]
-    (folder / "rows.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, rows in (("rows", ROWS), ("heldout", HELD_OUT)):
+        lines = [json.dumps(each, ensure_ascii=False) for each in rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from trl import chat_template_utils as templates
 from vision import FAMILIES
 
 from finefit.catalog.images import PIXELS
+from finefit.worker.build import model_class, read_config
 
 QWEN = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 TILED = ["<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>"]
@@ -75,6 +76,39 @@ PROCESSORS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "idefics3": idefics3,
     "llava": llava,
 }
+
+
+def loadable(folder: Path, family: str) -> None:
+    """With weights, and a processor of few pieces, as `AutoProcessor` reads it."""
+    from transformers import Qwen2VLImageProcessorPil, SmolVLMImageProcessorPil
+
+    like = "qwen2_vl" if family.startswith("qwen") else "idefics3" if family == "smolvlm" else family
+    config, made = FAMILIES[family][0](), PROCESSORS[like](FAMILIES[family][0]())
+    pictures, words, side = made.image_processor, made.tokenizer, config["vision_config"]["patch_size"]
+    if like == "qwen2_vl":
+        limits = {"shortest_edge": 4 * (2 * side) ** 2, "longest_edge": 16 * (2 * side) ** 2}
+        pictures = Qwen2VLImageProcessorPil(patch_size=side, size=limits)
+        for name in ("vision_start", "vision_end"):
+            config[f"{name}_token_id"] = words.convert_tokens_to_ids(f"<|{name}|>")
+        config["video_token_id"] = words.convert_tokens_to_ids("<|video_pad|>")
+    elif family == "smolvlm":
+        pictures = SmolVLMImageProcessorPil(size=pictures.size, max_image_size=pictures.max_image_size)
+    token = {"qwen2_vl": "<|image_pad|>"}.get(like, "<image>")
+    config["image_token_index" if family == "llava" else "image_token_id"] = words.convert_tokens_to_ids(token)
+    (folder / "config.json").write_text(json.dumps(config))
+    words.save_pretrained(folder)
+    pictures.save_pretrained(folder)
+    (folder / "processor_config.json").write_text(json.dumps(SAID.get(family, {})))
+    found = read_config({"folder": str(folder), "trust_remote_code": False})
+    model_class(found).from_config(found).save_pretrained(folder)
+
+
+SAID = {
+    "idefics3": {"image_seq_len": 4},
+    "smolvlm": {"image_seq_len": 4},
+    "llava": {"patch_size": 14, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
+}
+"""Of processors, beside what their parts say."""
 
 
 def model_folder(folder: Path, family: str) -> tuple[dict[str, Any], Any]:

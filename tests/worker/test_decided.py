@@ -25,7 +25,7 @@ from finefit.nouns.machine import Gpu
 from finefit.nouns.plan import Plan
 from finefit.nouns.planned import NoFit
 from finefit.nouns.range import Range
-from finefit.rehearsal.own_rows import checked_files
+from finefit.rehearsal.files import checked_files
 from finefit.rehearsal.recipe import Recipe
 from finefit.run import folder
 from finefit.search.choice import choose

@@ -19,7 +19,8 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import LoRA
 from finefit.nouns.model import Model
 from finefit.nouns.recording import Recording
-from finefit.rehearsal.own_images import _with_images
+from finefit.rehearsal.files import Files
+from finefit.rehearsal.own_images import told_of, with_images
 from finefit.rehearsal.recipe import Recipe
 from finefit.tape.peaks import phase_peaks
 from finefit.worker import rehearse
@@ -58,7 +59,7 @@ def told(path: str, config: dict[str, Any], folder: Path | None = None, **change
     )
     order["model"]["config"] = config
     recipe = Recipe(Model("", config), LoRA(), Knobs(max_length=0, per_device_train_batch_size=2), machine_named("cpu"))
-    return merged(_with_images(order, rows, recipe), changes)
+    return merged(with_images(order, told_of(Files(rows, None), recipe), rows, recipe), changes)
 
 
 def rehearsed(order: dict[str, Any]) -> tuple[Recording, Any]:

@@ -16,7 +16,8 @@ from finefit.nouns.job import Job
 from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.observer import Observer
 from finefit.nouns.planned import Candidate, Chosen, NoFit, PassedOver, Planned
-from finefit.rehearsal.own_rows import Files, OwnRows
+from finefit.rehearsal.files import Files
+from finefit.rehearsal.own_rows import OwnRows
 from finefit.rehearsal.recipe import Recipe
 from finefit.search.dials import micro_batches
 from finefit.search.fastest import Search, order

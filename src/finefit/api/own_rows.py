@@ -16,8 +16,9 @@ from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.recording import Recording
+from finefit.rehearsal.files import Files, checked_files
 from finefit.rehearsal.find import at_half, known
-from finefit.rehearsal.own_rows import Files, OwnRows, checked_files, rehearse_rows
+from finefit.rehearsal.own_rows import OwnRows, rehearse_rows
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.search.choice import suited
 from finefit.search.engine import engine_for, of_one_rank

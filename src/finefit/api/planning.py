@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job, MethodName
 from finefit.nouns.planned import Planned
-from finefit.rehearsal.own_rows import checked_files, read_as
+from finefit.rehearsal.files import checked_files, read_as
 from finefit.world.models import find_model
 
 from .asked import machine_or_reference

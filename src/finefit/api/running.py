@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from finefit.lower.images import cannot_show
 from finefit.lower.ranks import of_ranks
 from finefit.lower.tracking import tracked
 from finefit.nouns.job import Job
@@ -15,7 +16,7 @@ from finefit.nouns.planned import NoFit
 from finefit.nouns.receipt import Receipt
 from finefit.nouns.steps import optimizer_steps
 from finefit.nouns.workload import Lengths
-from finefit.rehearsal.own_rows import checked_files
+from finefit.rehearsal.files import checked_files
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.run import folder, receipt, worker
 from finefit.search.choice import choose, suited
@@ -28,6 +29,7 @@ from finefit.world.engines_here import has_compiler, refuse_lacking
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
+from finefit.world.pictures import refuse_blind
 
 from .asked import ONE_REFERENCE, method_of, on_one
 from .deciding import Wish, decide
@@ -88,7 +90,10 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     model = find_model(job.model, job.trust_remote_code, for_training=True, from_scratch=job.from_scratch)
     if job.task == "dpo":
         on_one(machine, choose(job, machine), ONE_REFERENCE)
-    files = checked_files(job)
+    files = checked_files(job, cannot_show(model))
+    if files.show:
+        on_one(machine, choose(job, machine), "rows that show images are trained on one GPU in this version")
+        refuse_blind(Path(str(model.folder)))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(choose(job, machine), model)
     refuse_lacking(engine_for(knobs, machine, model))

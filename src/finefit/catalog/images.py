@@ -1,15 +1,16 @@
 """From an image's size to patches and tokens, by each model's own processor, without any library.
 
 Knows: the families in `PROCESSORS`, as transformers 5.23 processes them (models/*/image_processing_*.py,
-processing_*.py); limits on pixels as the checkpoints' preprocessor_config.json have them, which are no part of
-config.json. Does not know: limits that a recipe sets itself (`max_pixels`): give the size that an image has under them;
-videos. Each image is processed for itself, so rows with several sizes are made of these.
+processing_*.py); limits on pixels as the released checkpoints' preprocessor_config.json have them, which are no part of
+config.json, or as a model's own folder has them (`said`). Does not know: limits that are set elsewhere; videos. Each
+image is processed for itself, so rows with several sizes are made of these.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from finefit.nouns.images import Entry, Images, Shown, Size
@@ -19,10 +20,11 @@ Config = Mapping[str, Any]
 CHANNELS = 3
 
 
-def shown(config: Config, images: Images) -> Shown | None:
-    """What a row's images become; None for a model that is not known to see."""
+def shown(config: Config, images: Images, said: Config = MappingProxyType({})) -> Shown | None:
+    """What a row's images become; None for a model that is not known to see. `said`: what its folder says of how its
+    processor does it."""
     processor = PROCESSORS.get(config.get("model_type", ""))
-    return None if processor is None else processor(config, images)
+    return None if processor is None else processor(config, images, said)
 
 
 def refused(config: Config, size: Size) -> str:
@@ -58,10 +60,20 @@ QWEN_TEMPORAL = 2
 """An image counts as a film of so many equal pictures: temporal_patch_size."""
 
 
-def _qwen(config: Config, images: Images) -> Shown:
+def _limits(config: Config, said: Config) -> tuple[int, int]:
+    """The fewest and the most pixels; `min_pixels` and `max_pixels` count before `size`."""
+    size = said.get("size") or {}
+    fewest, most = PIXELS[config["model_type"]]
+    return (
+        said.get("min_pixels") or size.get("shortest_edge") or fewest,
+        said.get("max_pixels") or size.get("longest_edge") or most,
+    )
+
+
+def _qwen(config: Config, images: Images, said: Config) -> Shown:
     vision = config["vision_config"]
     patch, merge = vision.get("patch_size", 16 if config["model_type"] == "qwen3_vl" else 14), _merge(vision)
-    width, height = smart_resize(images.width, images.height, patch * merge, *PIXELS[config["model_type"]])
+    width, height = smart_resize(images.width, images.height, patch * merge, *_limits(config, said))
     grid = (1, height // patch, width // patch)
     patches = grid[1] * grid[2]
     cells = CHANNELS * vision.get("temporal_patch_size", QWEN_TEMPORAL) * patch * patch
@@ -101,12 +113,13 @@ TILES = 4
 tower is built for."""
 
 
-def _idefics3(config: Config, images: Images) -> Shown:
+def _idefics3(config: Config, images: Images, said: Config) -> Shown:
     """Every tile alone and the whole image in the size of one. The first resizing is undone by the second but for
     rounding, which may add a row of tiles."""
     vision = config["vision_config"]
     tile, patch = vision["image_size"], vision["patch_size"]
-    columns, rows = _tiles(images.width, images.height, tile)
+    is_whole = not said.get("do_image_splitting", True)
+    columns, rows = (0, 0) if is_whole else _tiles(images.width, images.height, tile, _times(said))
     tiles = columns * rows + 1
     return Shown(
         token=config["image_token_id"],
@@ -126,14 +139,19 @@ def _marks(columns: int, rows: int) -> int:
     return rows * (2 * columns + 1) + 3
 
 
-def _tiles(width: int, height: int, tile: int) -> tuple[int, int]:
+def _times(said: Config) -> int:
+    size, tile = (said.get(name, {}).get("longest_edge") for name in ("size", "max_image_size"))
+    return math.ceil(size / tile) if size and tile else TILES
+
+
+def _tiles(width: int, height: int, tile: int, times: int) -> tuple[int, int]:
     """Columns and rows. Source: image_processing_smolvlm.py, `_resize_output_size_rescale_to_max_len` (to even sides),
     `resize_for_vision_encoder` and `split_images`; the same in idefics3."""
-    longer, ratio = TILES * tile, width / height
+    longer, ratio = times * tile, width / height
     if width >= height:
-        columns, shorter = TILES, _even(longer / ratio)
+        columns, shorter = times, _even(longer / ratio)
         return columns, math.ceil(int(columns * tile / (longer / shorter)) / tile)
-    rows, shorter = TILES, _even(longer * ratio)
+    rows, shorter = times, _even(longer * ratio)
     return math.ceil(int(rows * tile * (shorter / longer)) / tile), rows
 
 
@@ -144,7 +162,7 @@ def _even(side: float) -> int:
 # LLaVA 1.5
 
 
-def _llava(config: Config, images: Images) -> Shown:
+def _llava(config: Config, images: Images, _said: Config) -> Shown:
     """Any image is resized and cropped to the one size of the tower (image_processing_clip.py); the tower's own first
     token is left out (`vision_feature_select_strategy` default)."""
     vision = config["vision_config"]
@@ -158,7 +176,7 @@ def _llava(config: Config, images: Images) -> Shown:
     )
 
 
-PROCESSORS: Mapping[str, Callable[[Config, Images], Shown]] = {
+PROCESSORS: Mapping[str, Callable[[Config, Images, Config], Shown]] = {
     "qwen2_vl": _qwen,
     "qwen2_5_vl": _qwen,
     "qwen3_vl": _qwen,

@@ -59,7 +59,7 @@ def cannot_show(model: Model) -> str:
 
 def words_of_sizes(model: Model, sizes: Sequence[Size]) -> Mapping[str, Any]:
     """Of a file's images: what one of each size becomes."""
-    each = [shown(model.config, Images(width, height)) for width, height in sizes]
+    each = [shown(model.config, Images(width, height), model.pictures) for width, height in sizes]
     known = [one for one in each if one is not None]
     assert known, "rows show something, and the model sees"
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -17,6 +17,8 @@ class Model:
     # where weights and tokenizer lie, if they do
     source: str = ""
     # where the configuration was read
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    # what the folder says of how its processor reads images
 
     @property
     def layers(self) -> int:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from finefit.errors import BadInput, Problem
 from finefit.estimate.lengths import Rows
 from finefit.lower.orders import job_orders, rehearsal_orders
 from finefit.lower.preferences import task_orders
@@ -20,9 +19,8 @@ from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.recording import Recording
 from finefit.world.lengths import APPROXIMATION, approximate_lengths
-from finefit.world.rows import TEXT_ALONE, check_rows, said_of
-from finefit.world.rows import Rows as Lines
 
+from .files import Files, read_as
 from .find import fullest_of, rehearse, rows_of
 from .own_images import rehearse_images
 from .recipe import Recipe
@@ -37,7 +35,7 @@ class OwnRows:
     length: int
     # to which the rows of the recorded micro-batch are padded; where they are packed, all its tokens
     lengths: tuple[int, ...]
-    # of all rows of text; nothing where rows show images
+    # of all rows, with what their images become
     orders: Mapping[str, Any]
     # what the run is told
     stack: Mapping[str, str]
@@ -54,47 +52,6 @@ class OwnRows:
         return replace(knobs, max_length=packed_to or self.data.longest_tokens)
 
 
-@dataclass(frozen=True)
-class Files:
-    """Of a job, checked row by row."""
-
-    train: Lines
-    held_out: Lines | None
-
-    @property
-    def left_out(self) -> dict[str, list[int]]:
-        """The numbers of bad rows."""
-        both = {"train": self.train, "eval": self.held_out}
-        return {which: list(rows.bad) if rows else [] for which, rows in both.items()}
-
-    def counts(self) -> dict[str, Any]:
-        held_out, left_out = self.held_out, self.left_out
-        return {
-            "eval_rows": held_out.rows if held_out else 0,
-            "format": self.train.format.name,
-            "left_out": len(left_out["train"]),
-            "eval_left_out": len(left_out["eval"]),
-        }
-
-
-def checked_files(job: Job, blind: str = TEXT_ALONE) -> Files:
-    """`blind`: why no row may show images. Raises `BadInput` with the lines that are no rows."""
-    task: Literal["sft", "dpo"] = "dpo" if job.task == "dpo" else "sft"
-    train = check_rows(job.data, blind, job.on_bad_row, task)
-    files = Files(train, check_rows(job.eval_data, blind, job.on_bad_row, task) if job.eval_data else None)
-    if files.held_out is not None and files.held_out.format is not files.train.format:
-        what = f"its rows are {files.held_out.format.name}, and those of {job.data} are {files.train.format.name}"
-        raise BadInput(Problem(what, where=str(job.eval_data), hint="held-out rows in the format of those trained on"))
-    return files
-
-
-def read_as(job: Job, files: Files) -> tuple[str, ...]:
-    """What a plan says of the files of a job."""
-    held_out = files.held_out
-    said = () if held_out is None else said_of(held_out, str(job.eval_data), job.assistant_only_loss)
-    return (*said_of(files.train, job.data, job.assistant_only_loss), *said)
-
-
 def rehearse_rows(
     job: Job, files: Files, recipe: Recipe, say: Callable[[str], None], *, has_tokenizer: bool = True
 ) -> OwnRows:
@@ -109,11 +66,12 @@ def rehearse_rows(
         asked["data"] = orders["data"] | {"lengths": lengths}
     counts = files.counts()
     approximated = (*read_as(job, files), *(() if has_tokenizer else (APPROXIMATION,)))
-    if files.train.shown:
-        seen = rehearse_images(files.train, job.data, recipe, asked, say)
+    if files.show:
+        seen = rehearse_images(files, job, recipe, asked, say)
         data = DataFacts(shown=seen.showing, **counts, **seen.facts)
+        orders |= {"data": orders["data"] | seen.told.data, "images": seen.told.images}
         notes = (*seen.notes, *approximated)
-        return OwnRows(seen.recording, None, data, seen.length, (), orders, seen.stack, notes)
+        return OwnRows(seen.recording, None, data, seen.length, seen.lengths, orders, seen.stack, notes)
     recording, answer, notes = rehearse(asked, recipe.layers, say)
     facts = answer["data"] | {"longest_line": files.train.lines[answer["data"]["longest_line"] - 1]}
     tokens = facts.pop("batch_tokens")

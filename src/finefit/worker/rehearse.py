@@ -21,7 +21,6 @@ from typing import Any
 from datasets import Dataset
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
-from transformers import AutoTokenizer
 from trl import SFTConfig
 
 from . import shown
@@ -51,6 +50,7 @@ from .layers import are_alike, keep_layers
 from .packing import is_flattened, joined, packed
 from .pairs import pair_of
 from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
+from .processor import tokenizer_of
 from .recorder import Recorder
 from .rows import conversations_in_parts, dataset_of, held_out_of
 from .rules import Card, liger, of_a_gpu, workspaces
@@ -136,7 +136,8 @@ def _shorter(orders: dict[str, Any], data: Data) -> list[list[Any]]:
 
 def _others(orders: dict[str, Any], data: Data, few: list[Any]) -> list[list[Any]]:
     """Of each further micro-batch that may be the fullest: the recordings of a few layers."""
-    told = [orders | {"rehearsal": orders["rehearsal"] | {"rows": rows, "held_out": []}} for rows in data.others]
+    held_out = data.held_out if shown.shows(orders) else []
+    told = [orders | {"rehearsal": orders["rehearsal"] | {"rows": rows, "held_out": held_out}} for rows in data.others]
     made = side_by_side([partial(_told, each, layers) for each in told for layers in few])
     recordings = [one["recording"] for one in made]
     return [recordings[start : start + len(few)] for start in range(0, len(recordings), len(few))]
@@ -148,7 +149,6 @@ class Data:
 
     facts: dict[str, Any]
     lengths: list[int]
-    # of rows of text
     schedule: list[dict[str, Any]]
     # where it was asked for: the steps that reserved memory depends on
     fullest: list[Row]
@@ -187,7 +187,8 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
             orders, scratch, model=model, reference=reference and make_fake(reference, mode), stage=stage
         )
         cast_adapters(model, orders["adapter_dtype"])
-        keep_longest_held_out(trainer)
+        if not shown.shows(orders):
+            keep_longest_held_out(trainer)
         data = _data(orders, trainer) if orders["data"] and not _has_rows(orders) else None
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None, tower_of(orders))
         rehearsal.enter_context(mode)
@@ -267,13 +268,19 @@ def _data(orders: dict[str, Any], trainer: Evaluated) -> Data:
 
 def _data_shown(orders: dict[str, Any], trainer: Evaluated) -> Data:
     """Rows with images: the longest of the micro-batches that may be the fullest; any rows may meet."""
-    rows = shown.ShownRows.of(orders, trainer.train_dataset)
-    refuse_long(rows.lengths, orders["max_length"], orders["data"])
+    images, data = orders["rehearsal"]["images"], orders["data"]
+    rows = shown.ShownRows.of(images, data, trainer.train_dataset)
+    refuse_long(rows.lengths, orders["max_length"], data)
     batches, more = rows.fullest(orders["trainer"]["per_device_train_batch_size"])
     first, *others = ([rows.row(number) for number in batch] for batch in batches)
     trainer.train_dataset = _repeated(orders, first)
+    held_out = []
+    if trainer.eval_dataset is not None:
+        aside = shown.ShownRows.of(images, data, trainer.eval_dataset, "eval")
+        held_out = [aside.row(number) for number in aside.longest(trainer.args.eval_batch_size)]
+        trainer.eval_dataset = Dataset.from_list(held_out)
     facts = rows.facts() | {"batches": rows.told(batches), "more": more}
-    return Data(facts, [], [], first, [], seconds=0, others=others)
+    return Data(facts, rows.lengths, [], first, held_out, seconds=0, others=others)
 
 
 def _repeated(orders: dict[str, Any], rows: list[Row]) -> Dataset:
@@ -378,6 +385,9 @@ def _held_out(orders: dict[str, Any]) -> Dataset | None:
     if _has_rows(orders):
         rows = orders["rehearsal"]["held_out"]
         return Dataset.from_list(rows) if rows else None
+    if orders["data"] and shown.shows(orders):
+        has_any = orders["data"]["eval"] and not _lengths(orders)
+        return conversations_in_parts(orders["data"], "eval") if has_any else None
     if orders["data"]:
         return held_out_of(orders["data"])
     if not orders["rehearsal"].get("evaluation"):
@@ -391,5 +401,5 @@ def _rows(orders: dict[str, Any], count: int) -> Dataset:
 
 def _tokenizer(orders: dict[str, Any]) -> Any:
     if orders["data"] and not _lengths(orders):
-        return AutoTokenizer.from_pretrained(orders["model"]["folder"])
+        return tokenizer_of(orders["model"]["folder"])
     return padding_tokenizer()

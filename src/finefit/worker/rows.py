@@ -27,7 +27,7 @@ IN_PARTS = Features({"messages": List({"role": Value("string"), "content": List(
 def dataset_of(data: Mapping[str, Any], which: Which) -> Dataset:
     """`data`: of the orders."""
     format = format_of(data)
-    rows = [format.columns(placed.row) for placed in _rows(data, which)]
+    rows = [format.columns(placed.row) for placed in placed_rows(data, which)]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     features = Features({name: _feature(values[0]) for name, values in columns.items()})
     return Dataset.from_dict(columns, features=features)
@@ -43,14 +43,14 @@ def format_of(data: Mapping[str, Any]) -> Format:
 
 def places_of(data: Mapping[str, Any], which: Which = "train") -> list[str]:
     """Where each row of the dataset stands."""
-    return [place(data[which], placed.number) for placed in _rows(data, which)]
+    return [place(data[which], placed.number) for placed in placed_rows(data, which)]
 
 
 def _feature(value: Any) -> Any:
     return List(MESSAGE) if isinstance(value, list) else Value("string")
 
 
-def _rows(data: Mapping[str, Any], which: Which) -> Iterator[Placed]:
+def placed_rows(data: Mapping[str, Any], which: Which) -> Iterator[Placed]:
     left_out = frozenset(data.get("left_out", {}).get(which, ()))
     for placed in rows_in(data[which]):
         if placed.number in left_out:
@@ -61,14 +61,14 @@ def _rows(data: Mapping[str, Any], which: Which) -> Iterator[Placed]:
         yield placed
 
 
-def conversations_in_parts(data: Mapping[str, Any]) -> Dataset:
+def conversations_in_parts(data: Mapping[str, Any], which: Which = "train") -> Dataset:
     """Rows that show images: all content in parts, and a part where each image goes, as TRL's
     `prepare_multimodal_messages` does it. Which image it is, is not said."""
-    rows = [list(_in_parts(placed.row)) for placed in _rows(data, "train")]
+    rows = [list(in_parts(placed.row)) for placed in placed_rows(data, which)]
     return Dataset.from_dict({"messages": rows}, features=IN_PARTS)
 
 
-def _in_parts(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def in_parts(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     first = [IMAGE] * (1 if row.get("image") is not None else len(row.get("images") or []))
     for message in row["messages"]:
         content = message["content"]

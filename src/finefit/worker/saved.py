@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,15 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 order of sums alone. About 2⁸ times float32's rounding, 5 times that of the 16-bit types."""
 
 
-def save(model: Any, tokenizer: Any, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Complete or invisible; returns the bytes written. `state`: gathered, where the model has only parts."""
+def save(
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    state: Mapping[str, torch.Tensor] | None = None,
+    beside: Sequence[Path] = (),
+) -> int:
+    """Complete or invisible; returns the bytes written. `state`: gathered, where the model has only parts; `beside`:
+    files that are copied as they are."""
     partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     nbytes = saved_bytes(model) if state is None else sum(tensor.nbytes for tensor in state.values())
@@ -35,6 +42,8 @@ def save(model: Any, tokenizer: Any, folder: Path, state: Mapping[str, torch.Ten
     try:
         model.save_pretrained(partial, state_dict=state)
         tokenizer.save_pretrained(partial)
+        for paper in beside:
+            shutil.copy(paper, partial)
         settle(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

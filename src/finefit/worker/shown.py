@@ -3,7 +3,7 @@
 A chat template writes one placeholder for each image; a processor writes as many as the image has pieces. Here the
 orders say what becomes of each size (`finefit.lower.images`), and each placeholder grows by that.
 
-Knows: which sizes each row shows, in their order. Does not know: pictures; the order in which rows meet.
+Knows: which sizes each row shows, in their order. Does not know: pictures (`pictures.py`); in which order rows meet.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from finefit.nouns import fullest as among
 
 from .batches import Row, facts
 from .images import TEXT, UNTRAINED
+from .rows import Which
 
 
 def shows(orders: Mapping[str, Any]) -> bool:
@@ -29,7 +30,7 @@ def shows(orders: Mapping[str, Any]) -> bool:
 def with_places(rows: Sequence[Row], orders: Mapping[str, Any]) -> list[Row]:
     """Rows that no tokenizer made: a placeholder for each image, every other token from the second on."""
     made = []
-    for row, numbers in zip(rows, orders["data"]["shown"], strict=True):
+    for row, numbers in zip(rows, orders["data"]["shown"]["train"], strict=True):
         ids = list(row["input_ids"])
         assert len(ids) > 2 * len(numbers), "a row is counted with its images"
         for place in range(len(numbers)):
@@ -49,19 +50,20 @@ class ShownRows:
     # of each: runs, around, tensors
 
     @classmethod
-    def of(cls, orders: Mapping[str, Any], rows: Any) -> ShownRows:
-        """Raises `BadInput` where a chat template has no place for an image."""
-        images, data = orders["rehearsal"]["images"], orders["data"]
+    def of(cls, images: Mapping[str, Any], data: Mapping[str, Any], rows: Any, which: Which = "train") -> ShownRows:
+        """`images`: what becomes of each size; `data`: of the orders. Raises `BadInput` where a chat template has no
+        place for an image."""
+        lines, shown = data["lines"][which], data["shown"][which]
         problems = [
             Problem(
-                f"the model's chat template writes {places} places for {len(numbers)} images", f"{data['train']}:{line}"
+                f"the model's chat template writes {places} places for {len(numbers)} images", f"{data[which]}:{line}"
             )
-            for line, numbers, ids in zip(data["lines"], data["shown"], rows["input_ids"], strict=True)
+            for line, numbers, ids in zip(lines, shown, rows["input_ids"], strict=True)
             if (places := ids.count(images["token"])) != len(numbers)
         ]
         if problems:
             raise BadInput(*problems[:SHOWN])
-        return cls(rows, data["shown"], images["token"], images["sizes"])
+        return cls(rows, shown, images["token"], images["sizes"])
 
     @cached_property
     def lengths(self) -> list[int]:
@@ -96,6 +98,10 @@ class ShownRows:
         """Of each, its rows, and the length to which they are padded."""
         return [{"rows": batch, "length": max(self.lengths[row] for row in batch)} for batch in batches]
 
+    def longest(self, count: int) -> list[int]:
+        """So many rows, as a run evaluates them."""
+        return longest_first(self.lengths)[:count]
+
     def _measured(self, length: int, numbers: Sequence[int]) -> among.Row:
         pixels = [math.prod(self.sizes[number]["tensors"]["pixel_values"]["shape"]) for number in numbers]
         return among.Row(length, sum(pixels), sum(pixel**2 for pixel in pixels))
@@ -118,6 +124,10 @@ class ShownRows:
         for place, run in enumerate(runs):
             yield from [TEXT] * (1 if place else around - between)
             yield from [self.token] * run
+
+
+def longest_first(lengths: Sequence[int]) -> list[int]:
+    return sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
 
 SHOWN = 10

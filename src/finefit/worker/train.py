@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, set_seed
+from transformers import set_seed
 from trl import DPOConfig, SFTConfig
 
 from finefit.errors import RunFailed
@@ -26,11 +26,13 @@ from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .packing import is_flattened, packed
 from .preferences import load_reference, preference_arguments, task_of
+from .processor import papers_of, processor_of, tokenizer_of
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
 from .recorder import Recorder
-from .rows import dataset_of, held_out_of
+from .rows import conversations_in_parts, dataset_of
 from .run_trainer import PARTIAL, OfRun, PreferenceRunTrainer, RunCallback, RunTrainer
 from .saved import difference, load, logits_of, rows_to_check, save
+from .seeing import SeeingRunTrainer
 from .stack import versions
 from .stage import RecordedStage, Stage
 from .stop import Stop, Stopped
@@ -100,9 +102,10 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
     if trainer.eval_dataset is not None:
         trainer.held_out("after")
         measure.write(trainer)
-    nbytes = save(trainer.model, trainer.processing_class, run / "adapter")
+    beside = papers_of(orders["model"]["folder"])
+    nbytes = save(trainer.model, trainer.processing_class, run / "adapter", beside=beside)
     events.write("saved", path="adapter", bytes=nbytes)
-    batch = rows_to_check(trainer)
+    batch = trainer.to_check() if isinstance(trainer, SeeingRunTrainer) else rows_to_check(trainer)
     autocast = trainer.accelerator.autocast
     logits = logits_of(trainer.model, batch, autocast)
     totals = {"steps": trainer.state.global_step, "tokens": progress.tokens, "seconds": progress.seconds}
@@ -132,7 +135,10 @@ def made_trainer(
     """`kind`: of a run on rows; `elements`: of a parameter, of which a process may hold a part."""
     started = time.perf_counter()
     data = orders["data"]
-    train_rows, eval_rows = dataset_of(data, "train"), held_out_of(data)
+    folder, shows = orders["model"]["folder"], "images" in orders
+    read = conversations_in_parts if shows else dataset_of
+    train_rows, eval_rows = read(data, "train"), read(data, "eval") if data["eval"] else None
+    processor = processor_of(folder) if shows else None
     set_seed(orders["trainer"]["seed"])
     args = _arguments(run, orders)  # before the model: an engine that they name may divide what is loaded
     made = new_model if orders.get("from_scratch") else load_model
@@ -145,7 +151,7 @@ def made_trainer(
         args=args,
         train_dataset=train_rows,
         eval_dataset=eval_rows,
-        processing_class=AutoTokenizer.from_pretrained(orders["model"]["folder"]),
+        processing_class=tokenizer_of(folder) if processor is None else processor.tokenizer,
         stage=measure.stage,
         aside=measure.aside,
         keep=orders["save_total_limit"],
@@ -153,7 +159,10 @@ def made_trainer(
     )
     trainer.planned_bytes = orders.get("planned_bytes")
     cast_adapters(trainer.model, orders["adapter_dtype"])
-    refuse_long_rows(trainer, orders["max_length"], data)
+    if isinstance(trainer, SeeingRunTrainer):
+        trainer.see(orders, processor)
+    else:
+        refuse_long_rows(trainer, orders["max_length"], data)
     if len(trainer.train_dataset) != len(train_rows):
         raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
     if is_flattened(orders):
@@ -181,12 +190,16 @@ def _arguments(run: Path, orders: dict[str, Any]) -> SFTConfig | DPOConfig:
     folder = str(run / "checkpoints" / PARTIAL)
     arguments = orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None, "run_name": run.name}
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(run / "tensorboard"))  # else in the folder of checkpoints
+    if "images" in orders:
+        arguments |= {"remove_unused_columns": False}  # rows say which they are
     if task_of(orders)["name"] == "sft":
         return SFTConfig(output_dir=folder, **arguments)
     return preference_arguments(orders, arguments, folder)
 
 
 def _of_task(run: Path, orders: dict[str, Any], kind: type[RunTrainer], **shared: Any) -> OfRun:
+    if "images" in orders:
+        return SeeingRunTrainer(loss=orders["loss"], first=orders["data"]["first"], **shared)
     if task_of(orders)["name"] == "sft":
         return kind(loss=orders["loss"], **shared)
     return PreferenceRunTrainer(ref_model=load_reference(orders), told=run / TOLD, **shared)

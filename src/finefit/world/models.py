@@ -19,6 +19,7 @@ from finefit.nouns.model import Model
 from finefit.nouns.packed import is_understood, quantized_by, said_of_quantization
 
 from . import hub
+from .pictures import said_of_pictures
 from .weights import wrong_with_tokenizer, wrong_with_weights
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -63,7 +64,7 @@ def _with_folder(model: Model, from_scratch: bool) -> Model:
     problems = tuple(wrong_with_tokenizer(folder)) if from_scratch else wrong_with_weights(folder)
     if problems:
         raise BadInput(*problems)
-    return replace(model, folder=str(folder))
+    return replace(model, folder=str(folder), pictures=said_of_pictures(folder))
 
 
 def with_tokenizer(model: Model) -> tuple[Model, bool]:
@@ -71,7 +72,7 @@ def with_tokenizer(model: Model) -> tuple[Model, bool]:
     folder = Path(model.folder) if model.folder else hub.snapshot_here(model.id)
     if folder is None or not (folder / "tokenizer.json").exists():
         return model, False
-    return replace(model, folder=str(folder)), True
+    return replace(model, folder=str(folder), pictures=said_of_pictures(folder)), True
 
 
 def _from_hub(text: str, trust_remote_code: bool) -> Model:
@@ -115,7 +116,8 @@ def _checked(text: str, path: Path, folder: Path | None) -> Model:
     problems = list(_wrong_with(config, str(path)))
     if problems:
         raise BadInput(*problems)
-    return Model(id=text, config=config, folder=str(folder.resolve()) if folder else None, source=str(path))
+    where, pictures = (None, {}) if folder is None else (str(folder.resolve()), said_of_pictures(folder))
+    return Model(id=text, config=config, folder=where, source=str(path), pictures=pictures)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from finefit.errors import BadInput, Problem
 from finefit.nouns.bad_rows import BadRow, OnBadRow
 from finefit.nouns.formats import MESSAGES, Format, Row, recognised, unknown
 from finefit.nouns.formats.format import WITH_MESSAGES
+from finefit.nouns.formats.image_refs import Unreadable
 from finefit.nouns.formats.images import has_images, refs_of
 from finefit.nouns.formats.pairs import PROMPTED_CHAT
 from finefit.nouns.images import Size
 from finefit.tables import Placed, has_lines_of_json, place, rows_in
 
-from .image_files import Unreadable, size_of
+from .image_files import size_of
 
 SHOWN = 20
 """Bad rows that are named; the rest are counted."""
@@ -46,12 +47,17 @@ class Rows:
         return len(self.lines)
 
     @property
+    def sizes(self) -> tuple[tuple[Size, ...], ...]:
+        """Of each row; also where none shows anything."""
+        return self.shown or ((),) * self.rows
+
+    @property
     def bad(self) -> tuple[int, ...]:
         """The numbers of the rows that are left out."""
         return tuple(row.number for row in self.left_out)
 
 
-TEXT_ALONE = "this version would not train on images"
+TEXT_ALONE = "a plan weighs text alone; `finefit estimate --data` and `finefit train` read images"
 
 
 def check_rows(

@@ -20,7 +20,7 @@ from transformers import AutoTokenizer
 from finefit.errors import RunFailed
 
 from ..build import load_model
-from ..rows import Which, dataset_of
+from ..rows import Which, conversations_in_parts, dataset_of
 from ..saved import CHECKED_ROWS, CHECKED_TOKENS, TOLERANCE, load
 from .base import Base
 from .exact import logits_of
@@ -33,11 +33,12 @@ Said = list[dict[str, Any]] | str
 
 
 def rows_of(data: dict[str, Any]) -> list[Said]:
-    """The first held-out rows, or of the first rows where none are held out; nothing where the file is gone."""
+    """The first held-out rows, or of the first rows where none are held out; nothing where the file is gone. Of an
+    image its placeholder alone is asked about, and no picture is shown."""
     which: Which = "eval" if data.get("eval") else "train"
     if data.get(which) is None or not Path(data[which]).is_file():
         return []
-    rows = dataset_of(data, which)
+    rows = conversations_in_parts(data, which) if "shown" in data else dataset_of(data, which)
     return [_said(rows[index]) for index in range(min(CHECKED_ROWS, len(rows)))]
 
 
