@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from finefit.lower.orders import base_orders, rehearsal_orders
 from finefit.nouns.knobs import Knobs
@@ -17,6 +18,10 @@ from finefit.run import worker
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 from small import LLAMA
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+"""A law does not say how fast a machine is."""
 
 CONFIG = LLAMA | {
     "vocab_size": 2048,

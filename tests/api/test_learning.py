@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from finefit.api.running import LEARNT_STEPS, learn
+from finefit.nouns.engine import DDP, Engine
 from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.pace import Pace, Share
 from finefit.nouns.receipt import TimeGap
@@ -24,8 +25,11 @@ def _kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.delenv("FINEFIT_CALIBRATION", raising=False)
 
 
-def run(step: TimeGap | None, gpu: Gpu | None = GPU, pace: Pace | None = PACE) -> tuple[float, ...]:
-    learn(SimpleNamespace(machine=Machine(gpu), pace=pace), SimpleNamespace(step=step))  # type: ignore[arg-type]
+def run(
+    step: TimeGap | None, gpu: Gpu | None = GPU, pace: Pace | None = PACE, engine: Engine | None = None
+) -> tuple[float, ...]:
+    plan = SimpleNamespace(machine=Machine(gpu), pace=pace, engine=engine)
+    learn(plan, SimpleNamespace(step=step))  # type: ignore[arg-type]
     known = calibrations.here(GPU.name)
     return () if known is None else known.ratios
 
@@ -53,3 +57,8 @@ def test_few_steps_say_nothing(step: TimeGap | None) -> None:
 def test_a_processor_is_not_learnt_from() -> None:
     """No time is predicted there."""
     assert run(STEP, gpu=None, pace=None) == ()
+
+
+def test_ranks_teach_nothing() -> None:
+    """They also wait for each other, which a card alone does not."""
+    assert run(STEP, engine=DDP(2)) == ()

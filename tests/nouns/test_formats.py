@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from finefit.nouns.formats import FORMATS, recognised
@@ -67,6 +67,8 @@ MESSAGES = st.lists(st.builds(message, st.sampled_from(["user", "assistant"]), s
 
 @settings(deadline=None)  # TRL is imported in the first example
 @given(st.tuples(TEXT, TEXT) | st.tuples(MESSAGES, MESSAGES))
+@example((" a", " b"))
+@example(("  a", "  b"))
 def test_a_right_pair_has_a_prompt_and_two_answers_for_trl(answers: tuple[Any, Any]) -> None:
     """Where the prompt is not said, TRL's own search finds one in every row that is called right, and two answers that
     differ."""

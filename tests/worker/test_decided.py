@@ -157,6 +157,40 @@ def test_plan_and_run_choose_alike(job_file: str, gpu: str) -> None:
     assert knobs.per_device_train_batch_size * knobs.gradient_accumulation_steps == BATCH
 
 
+@pytest.mark.parametrize(("gpu", "has_engines"), [("RTX4060", False), ("2xRTX4060", True)])
+def test_engines_are_sought_for_several_gpus(
+    job_file: str, monkeypatch: pytest.MonkeyPatch, gpu: str, has_engines: bool
+) -> None:
+    """One GPU is trained on as it is, unless the job pins an engine."""
+    asked: list[bool] = []
+    monkeypatch.setattr(deciding, "search_for", lambda *_, has_engines: asked.append(has_engines))
+    job = job_with(job_file, gpu=gpu)
+    machine, model = machine_named(job.gpu), find_model(job.model)
+    recipe = Recipe(model, api.method_of(job), choose(job, machine), machine)
+    wish = Wish(job, checked_files(job), recipe, Told())
+    assert not wish.is_settled
+    wish.searched()
+    assert asked == [has_engines]
+
+
+@pytest.mark.wide(0)
+@pytest.mark.usefixtures("replays")
+@pytest.mark.parametrize(
+    "pins",
+    [{"gpu": "2xRTX4060", "method": "full"}, {"gpu": "2xA100-40GB", "zero_stage": "2", "offload": "optimizer"}],
+    ids=["open", "pinned"],
+)
+def test_several_gpus_train_under_the_plans_engine(job_file: str, pins: dict[str, str]) -> None:
+    """What a search over engines finds, or the job pins; each GPU has its part of the global batch. No tape of these is
+    shipped: some minutes."""
+    job = job_with(job_file, **pins)
+    planned, found = api.plan(job), chosen(decided(job))
+    assert planned.choice is not None
+    assert found.engine == planned.choice.engine
+    assert replace(found.knobs, max_length=0) == replace(planned.choice.knobs, max_length=0)
+    assert 2 * found.knobs.per_device_train_batch_size * found.knobs.gradient_accumulation_steps == BATCH
+
+
 @pytest.mark.usefixtures("replays")
 def test_more_memory_never_makes_a_run_slower(job_file: str, card: Callable[[float], None]) -> None:
     """Of one card with more and more of it; with less, more is recomputed, until nothing fits."""

@@ -60,6 +60,7 @@ FACTORY: dict[str, Any] = {
     "neat_packing": True,
 }
 TRL: dict[str, Any] = {
+    "report_to": "tensorboard",
     "model_name_or_path": "gpt2",
     "dataset_name": "rows.jsonl",
     "use_peft": True,
@@ -143,6 +144,7 @@ def test_trl_is_read_with_its_own_defaults(tmp_path: Path) -> None:
         "lr_scheduler_type": "linear",
         "warmup_steps": 0.0,
         "assistant_only_loss": False,
+        "report_to": "tensorboard",
         "lora_dropout": 0.05,
         "bnb_4bit_use_double_quant": False,
         "max_length": 1024,

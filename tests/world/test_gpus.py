@@ -91,6 +91,33 @@ def test_auto_sees_what_torch_sees(cards, monkeypatch: pytest.MonkeyPatch, visib
     assert machine_named("auto").name == name
 
 
+@pytest.mark.parametrize(
+    ("present", "visible", "name"),
+    [
+        ((RTX4090, RTX4090, T4), None, "2xGeForce RTX 4090"),
+        ((RTX4090, T4, RTX4090), None, "GeForce RTX 4090"),
+        ((RTX4090, T4, RTX4090), "2,0", "2xGeForce RTX 4090"),
+        ((RTX4090, RTX4090), "1", "GeForce RTX 4090"),
+        ((RTX4090, RTX4090), "1,7,0", "GeForce RTX 4090"),
+    ],
+)
+def test_auto_takes_all_that_are_like_the_first(
+    cards, monkeypatch: pytest.MonkeyPatch, present: Any, visible: str | None, name: str
+) -> None:
+    """Up to one of another kind, or one that torch would not see either."""
+    cards(*present)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine_named("auto").name == name
+
+
+def test_processes_of_the_processor_are_ranks() -> None:
+    """Counted as cards are."""
+    assert machine_named("2xcpu") == machine_named("2 x CPU") == Machine(None, 2)
+    assert machine_named("2xcpu").name == "2xcpu"
+    assert machine_named("2xcpu").is_cpu
+
+
 @pytest.mark.parametrize(("word", "name"), [("cpu", "cpu"), ("CPU", "cpu"), ("1xRTX4090", "GeForce RTX 4090")])
 def test_words_for_one_device(word: str, name: str) -> None:
     """A name, the processor, and a count of one."""
@@ -127,6 +154,10 @@ def test_a_run_is_where_its_plan_is_for(cards) -> None:
     with pytest.raises(BadInput, match="no Tesla T4 is here\n    why: the GPU of this machine is GeForce RTX 4090"):
         refuse_elsewhere(machine_named("T4"))
     refuse_absent(machine_named("T4"))
+    with pytest.raises(BadInput, match="no 2xGeForce RTX 4090 are here\n    why: 1 of one kind can be seen"):
+        refuse_absent(machine_named("2xRTX4090"))
+    cards(RTX4090, RTX4090)
+    refuse_elsewhere(machine_named("2xRTX4090"))
     cards()
     for refuse in (refuse_elsewhere, refuse_absent):
         refuse(machine_named("auto"))

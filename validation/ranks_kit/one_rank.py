@@ -58,7 +58,7 @@ def _weights(orders: dict[str, Any], scratch: Path) -> Any:
 
 def _prepare(engine: str) -> None:
     if engine.startswith("zero"):
-        from .bends.deepspeed_without_compiler import over_gloo
+        from finefit.worker.bends.deepspeed_without_compiler import over_gloo
 
         over_gloo()
     elif engine.startswith("fsdp"):

@@ -95,6 +95,9 @@ def _orders(target: str, base: bool) -> Orders:
         if not base and not run.adapter.is_dir():
             hint = f"finefit train {target} --resume; or --base, for the model without it"
             raise BadInput(Problem("this run is not over: it has no result yet", where=target, hint=hint))
+        if base and orders.get("from_scratch"):
+            why = "it began from scratch: before training it said nothing"
+            raise BadInput(Problem("there is no base model", where="--base", why=why, hint="leave it out"))
         device = "cpu" if here.is_cpu else orders["device"]
         return orders | {"adapter": None if base else str(run.adapter.absolute()), "device": device}
     model = find_model(target, for_training=True)

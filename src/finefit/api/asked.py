@@ -70,8 +70,9 @@ def on_one(machine: Machine, knobs: Knobs, why: str) -> None:
     """Refuses several GPUs, and engines."""
     problems = []
     if machine.count > 1:
+        of = "processes" if machine.is_cpu else "GPUs"
         problems.append(
-            Problem(f"{machine.name} is {machine.count} GPUs", where="gpu", hint=machine.name.split("x")[-1])
+            Problem(f"{machine.name} is {machine.count} {of}", where="gpu", hint=machine.name.split("x")[-1])
         )
     for key, is_given in (("zero_stage", knobs.zero_stage is not None), ("fsdp", knobs.fsdp)):
         if is_given:

@@ -1,8 +1,9 @@
 """The recipe that a job is trained with: what the job leaves open the search answers, as `plan` does; what comes of it
 the job's own rows say, rehearsed.
 
-Knows: one GPU without an engine. A run starts where the most that it may show is on the card; where a job pins
-something, also where only the uncertain upper part of the range is not.
+Knows: one GPU without an engine, unless the job pins one; several GPUs under the engine that a plan would choose. A run
+starts where the most that it may show is on the card; where a job pins something, also where only the uncertain upper
+part of the range is not.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from finefit.catalog.measured import rates_on
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
-from finefit.nouns.machine import Gpu
+from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.observer import Observer
 from finefit.nouns.planned import Candidate, Chosen, NoFit, PassedOver, Planned
 from finefit.rehearsal.files import Files
@@ -29,7 +30,9 @@ from .searching import Searched, search_for, sought
 
 RUNGS = 4
 """Tried at most: each is a rehearsal, of some ten seconds. The last is the one that takes least."""
-ALONE = "this version trains on one GPU without an engine: `finefit plan -o DIR` writes the files of what offloads"
+ALONE = (
+    "on one GPU nothing was offloaded: `zero_stage: 3` with `offload: all` says so in a job; `finefit plan` weighs it"
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ class Wish:
     @property
     def is_settled(self) -> bool:
         """Nothing is left that a search would turn."""
-        return len(micro_batches(self.job, 1)) == 1 and self.job.gradient_checkpointing != "auto"
+        job, ranks = self.job, self.recipe.machine.count
+        has_engine = ranks == 1 or job.zero_stage is not None or job.fsdp
+        return has_engine and len(micro_batches(job, ranks)) == 1 and job.gradient_checkpointing != "auto"
 
     @property
     def is_pinned(self) -> bool:
@@ -61,7 +66,7 @@ class Wish:
     def searched(self) -> Searched:
         model, machine = self.recipe.model, self.recipe.machine
         about = sought(self.job, model, machine, self.files.train)
-        return search_for(about, (self.job.method,), self.observer.stage, has_engines=False)
+        return search_for(about, (self.job.method,), self.observer.stage, has_engines=machine.count > 1)
 
     def tried(self, recipe: Recipe) -> Tried:
         shorter = "" if self.gpu is None else ", and two of shorter rows"
@@ -172,12 +177,16 @@ def _lacking(found: Searched, tried: Tried, search: Search, rung: Candidate) -> 
         passed_over=tries or planned.passed_over,
         workload=None,
         advice=found.advice(rung),
-        notes=(*planned.notes, ALONE, *_how_to_insist(tried)),
+        notes=(*planned.notes, *_of_one(planned.machine), *_how_to_insist(tried)),
     )
 
 
 def _alone(planned: Planned) -> Planned:
-    return replace(planned, notes=(*planned.notes, ALONE))
+    return replace(planned, notes=(*planned.notes, *_of_one(planned.machine)))
+
+
+def _of_one(machine: Machine) -> tuple[str, ...]:
+    return (ALONE,) if machine.count == 1 else ()
 
 
 def _how_to_insist(tried: Tried) -> tuple[str, ...]:

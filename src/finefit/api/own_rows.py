@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from finefit.estimate.held import held_by
 from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
-from finefit.estimate.rehearsed import ledger_from
+from finefit.estimate.rehearsed import ledger_from, spread
 from finefit.lower.images import cannot_show
 from finefit.lower.orders import REHEARSED_ACCUMULATION
 from finefit.nouns.estimate import Estimate
@@ -20,6 +21,7 @@ from finefit.rehearsal.find import at_half, known
 from finefit.rehearsal.own_rows import OwnRows, rehearse_rows
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.search.choice import suited
+from finefit.search.engine import engine_for, of_one_rank
 from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, task_of
 from finefit.world.models import find_model, with_tokenizer
@@ -52,10 +54,16 @@ def on_rows(
 ) -> tuple[Estimate, OwnRows]:
     """A recipe, rehearsed with the rows of a job's file. Raises `BadInput`."""
     started, model, machine = time.perf_counter(), recipe.model, recipe.machine
-    own = rehearse_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
+    engine = engine_for(recipe.knobs, machine, model)
+    alone, loop = of_one_rank(engine, recipe.knobs, recipe.loop)
+    own = rehearse_rows(job, files, replace(recipe, knobs=alone, loop=loop), say, has_tokenizer=has_tokenizer)
     recorded = own.recorded(recipe.knobs)
-    shorter = _half_of_tape(replace(recipe, knobs=recorded), own)
-    ledger = ledger_from(own.recording, model, recorded, machine, shorter, own.rows, task=recipe.task)
+    rank = spread(own.recording, engine, recorded, alone, machine)
+    if engine is None:
+        shorter, rows = _half_of_tape(replace(recipe, knobs=recorded), own), own.rows
+    else:
+        shorter, rows = None, None
+    ledger = ledger_from(rank.recording, model, recorded, machine, shorter, rows, engine, recipe.task)
     knobs = own.met(recipe.knobs, job)
     estimate = Estimate(
         model=model,
@@ -63,7 +71,9 @@ def on_rows(
         knobs=knobs,
         machine=machine,
         ledger=ledger,
-        host=host_of(recipe.method, knobs, machine, None, ledger, {}, recipe.task),
+        engine=engine,
+        held={} if engine is None else held_by(rank),
+        host=host_of(recipe.method, knobs, machine, engine, ledger, rank.host, recipe.task),
         data=own.data,
         task=recipe.task,
         source="rehearsal",

@@ -23,8 +23,9 @@ def command(
 ) -> None:
     """Plan a job as `finefit plan` does, train exactly that, end with a receipt.
 
-    What the job leaves open is the fastest that fits this machine's GPU, checked with the job's own rows. What does not
-    fit is not begun: exit code 3, and what would make it fit.
+    What the job leaves open is the fastest that fits this machine's GPUs, checked with the job's own rows. What does
+    not fit is not begun: exit code 3, and what would make it fit. On several GPUs (`gpu: 2xRTX4090`), or processes of
+    the processor (`gpu: 2xcpu`), each is a rank that is started, watched and stopped with the others.
 
     Options named like the keys of a job win over its file: `--max-steps 20`, `--model FOLDER`. With --from, each key of
     the other tool's file is named with what it was read as, or why it was not taken over.

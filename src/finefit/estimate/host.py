@@ -67,7 +67,8 @@ def host_of(
     sizes = _sizes(method, knobs, engine, ledger)
     ram = [*_ram(method, machine, engine, sizes, pinned), *_copy(task, method, sizes)]
     if machine.is_cpu:
-        ram.append(Need("the step itself", "training", ledger.peak_bytes, "derived", "the ledger's tensors"))
+        why = "the ledger's tensors" + (f", of {machine.count} processes" if machine.count > 1 else "")
+        ram.append(Need("the step itself", "training", machine.count * ledger.peak_bytes, "derived", why))
     return Host(tuple(ram), tuple(_disk(method, sizes)))
 
 

@@ -107,6 +107,8 @@ def job_orders(job: Job, model: Model, method: Method, knobs: Knobs, machine: Ma
         "per_device_eval_batch_size": knobs.per_device_train_batch_size,
     }
     orders["save_total_limit"] = job.save_total_limit
+    if job.from_scratch:
+        orders["from_scratch"] = True
     if job.task == "dpo":
         orders["trainer"]["beta"] = job.beta
     return orders

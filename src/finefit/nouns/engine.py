@@ -86,20 +86,21 @@ def is_plain(engine: Engine | None) -> bool:
     return engine is None or isinstance(engine, DDP)
 
 
-def words_of(engine: Engine) -> str:
+def words_of(engine: Engine, parts: str = "GPUs") -> str:
+    """`parts`: of the machine, each a rank."""
     match engine:
         case DDP():
-            return f"DDP on {_gpus(engine.ranks)}"
+            return f"DDP on {_of(engine.ranks, parts)}"
         case DeepSpeed():
             away = {"none": "", "optimizer": ", optimizer offloaded", "all": ", optimizer and parameters offloaded"}
-            return f"DeepSpeed ZeRO {engine.stage} on {_gpus(engine.ranks)}{away[engine.offload]}"
+            return f"DeepSpeed ZeRO {engine.stage} on {_of(engine.ranks, parts)}{away[engine.offload]}"
         case FSDP2():
-            return f"FSDP2 on {_gpus(engine.ranks)}{', offloaded' if engine.offload else ''}"
+            return f"FSDP2 on {_of(engine.ranks, parts)}{', offloaded' if engine.offload else ''}"
         case FSDP1():
-            return f"FSDP1 on {_gpus(engine.ranks)}"
+            return f"FSDP1 on {_of(engine.ranks, parts)}"
         case _:
             assert_never(engine)
 
 
-def _gpus(ranks: int) -> str:
-    return "one GPU" if ranks == 1 else f"{ranks} GPUs"
+def _of(ranks: int, parts: str) -> str:
+    return "one GPU" if ranks == 1 else f"{ranks} {parts}"

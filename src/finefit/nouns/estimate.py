@@ -39,6 +39,8 @@ class Estimate:
     # how long the estimate itself took
     engine: Engine | None = None
     # None: one GPU, and none; the ledger is that of the rank that takes most
+    held: Mapping[str, int] = field(default_factory=dict)
+    # by each rank of a run between two steps, kind by kind, with what is offloaded; nothing without an engine
     host: Host | None = None
     # what it takes beside the GPUs
     pace: Pace | None = None

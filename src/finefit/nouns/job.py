@@ -15,6 +15,7 @@ from .knobs import Attention, Checkpointing, Dtype, Loss, MixedPrecision
 from .task import Cache, Reference
 
 MethodName = Literal["full", "lora", "qlora4", "qlora8"]
+Tracker = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 
 
@@ -30,6 +31,8 @@ class Job:
     # skip: rows that cannot be trained on are left out, named and counted
     task: Literal["sft", "dpo", "generate"] = "sft"
     method: MethodName = "lora"
+    from_scratch: bool = False
+    # weights are drawn anew: of the model only its configuration and its tokenizer are used
     gpu: str = "auto"
     # like `RTX4090`, `cpu`, or `auto` (this machine)
     output_dir: str | None = None
@@ -106,4 +109,6 @@ class Job:
     # None: once before and once after training
     save_steps: int = 50
     save_total_limit: int = 2
+    report_to: Tracker = "none"
+    # where loss and memory are followed; accounts and folders by the tracker's own variables
     trust_remote_code: bool = False

@@ -1,4 +1,4 @@
-"""The GPUs a job runs on, or the processor where there are none."""
+"""The GPUs a job runs on, or the processor where there are none; each GPU, or each process on it, is a rank."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Machine:
     gpu: Gpu | None
     # None: the processor
     count: int = 1
+    # GPUs; on the processor, processes
 
     @property
     def is_cpu(self) -> bool:
@@ -37,6 +38,5 @@ class Machine:
 
     @property
     def name(self) -> str:
-        if self.gpu is None:
-            return "cpu"
-        return self.gpu.name if self.count == 1 else f"{self.count}x{self.gpu.name}"
+        name = "cpu" if self.gpu is None else self.gpu.name
+        return name if self.count == 1 else f"{self.count}x{name}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .data import DataFacts
+from .engine import Engine
 from .job import Job
 from .knobs import Knobs
 from .ledger import Ledger
@@ -41,3 +42,7 @@ class Plan:
     # the whole run at this pace, with each row's own length
     chosen: Chosen | None = None
     # None: the job, or what is usual, left nothing to choose
+    engine: Engine | None = None
+    # None: one process; the ledger is that of the rank that takes most
+    held: Mapping[str, int] = field(default_factory=dict)
+    # by each rank between two steps, as `Estimate` has it

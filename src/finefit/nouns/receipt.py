@@ -55,9 +55,11 @@ class Receipt:
     method: str
     machine: str
     phases: tuple[PhaseGap, ...]
-    peak: PhaseGap
+    peak: PhaseGap | None
+    # None where no peak was measured: several processes of a processor
     measured_by: str
-    # `recorder` (births and deaths of real tensors in one real step) or `allocator` (CUDA's own counters)
+    # `recorder` (births and deaths of real tensors in one real step), `allocator` (CUDA's own counters), or `ranks`
+    # (what each holds between two steps)
     rss_peak_bytes: int
     # of the worker process
     device_peak_bytes: int | None
@@ -88,3 +90,8 @@ class Receipt:
     preferred: float | None = None
     # of held-out pairs, the share whose chosen answer has become more likely than the rejected one, beside what the
     # reference says (TRL's `rewards/accuracies`); None where no preferences were trained
+    held: tuple[PhaseGap, ...] = ()
+    # between two steps, by the rank that has most: each kind of the model's state, and all together; nothing where one
+    # process ran
+    ranks: tuple[Mapping[str, int], ...] = ()
+    # what each of them held, kind by kind

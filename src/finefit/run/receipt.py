@@ -24,6 +24,7 @@ from finefit.tape.peaks import phase_peaks
 
 from .events import Event, kept_steps, read_events, steady_laps
 from .folder import RunFolder, open_run, read_plan
+from .held import UNMEASURED, gaps, ranks_of
 
 
 def write(run: RunFolder) -> Receipt:
@@ -56,7 +57,7 @@ def receipt_of(
     if not done:
         raise RunFailed("this run is not complete")
     measured_by, measured = _measured(events, recording)
-    predicted = plan.ledger.phases
+    predicted, ranks = plan.ledger.phases, ranks_of(events)
     stack: Mapping[str, str] = _last(events, "loaded")["stack"]
     return Receipt(
         run=name,
@@ -85,14 +86,18 @@ def receipt_of(
         rows_left_out=0 if plan.data is None else plan.data.left_out + plan.data.eval_left_out,
         step=_step(plan.work, done, steady_laps(events)),
         preferred=_last(events, "eval", when="after").get("rewards", {}).get("accuracies"),
+        held=gaps(plan.held, ranks),
+        ranks=ranks,
     )
 
 
 def to_json(receipt: Receipt) -> dict[str, Any]:
     """With each gap beside its two numbers."""
     values: dict[str, Any] = _receipts().dump_python(receipt, mode="json")
-    for gap, written in zip((*receipt.phases, receipt.peak), (*values["phases"], values["peak"]), strict=True):
-        written["gap_percent"] = gap.gap_percent
+    peak = () if receipt.peak is None else (receipt.peak,)
+    told = (*values["phases"], *values["held"], *(() if receipt.peak is None else (values["peak"],)))
+    for gap, written in zip((*receipt.phases, *receipt.held, *peak), told, strict=True):
+        written["gap_percent"] = gap.gap_percent if gap.measured_bytes else None
     return values
 
 
@@ -101,20 +106,25 @@ def from_json(values: Mapping[str, Any]) -> Receipt:
 
 
 def _measured(events: Sequence[Event], recording: Recording | None) -> tuple[str, dict[str, int]]:
-    """By the allocator's counters on a GPU, where each process of a resumed run has its own; else by the recorder."""
+    """By the allocator's counters on a GPU, where each process of a resumed run has its own; else by the recorder, or
+    where a processor runs several ranks, by these alone."""
     if recording is not None:
         return "recorder", phase_peaks(recording)
     peaks: dict[str, int] = {}
     for event in _allocator(events):
         for phase, nbytes in {**event["phases"], "peak": event["peak_bytes"]}.items():
             peaks[phase] = max(peaks.get(phase, 0), nbytes)
+    if not peaks and ranks_of(events):
+        return "ranks", {}
     if not peaks:
         raise RunFailed("the memory of this run was not measured: recording.json is missing")
     return "allocator", peaks
 
 
-def _peak(predicted: Mapping[str, int], measured: Mapping[str, int]) -> PhaseGap:
+def _peak(predicted: Mapping[str, int], measured: Mapping[str, int]) -> PhaseGap | None:
     """Over the phases that were measured: on a processor, a resumed run no longer measures its evaluation."""
+    if not measured:
+        return None
     phase = max((phase for phase in predicted if phase in measured), key=lambda phase: predicted[phase])
     return PhaseGap(phase, predicted[phase], measured["peak"])
 
@@ -149,6 +159,7 @@ def _last(events: Sequence[Event], name: str, **values: str) -> Event:
 
 def _notes(events: Sequence[Event], planned: Mapping[str, str], used: Mapping[str, str]) -> list[str]:
     notes = [event["text"] for event in events if event["event"] == "note"]
+    notes += [UNMEASURED] if ranks_of(events) and not _allocator(events) else []
     resumed = [event["resumed_from"] for event in events if event["event"] == "started"][1:]
     if resumed:
         notes.append(f"resumed from step {', '.join(str(step) for step in resumed)}")

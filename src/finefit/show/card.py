@@ -68,7 +68,7 @@ def _training(plan: Plan, receipt: Receipt) -> dict[str, str]:
     rows = (
         "" if data is None else f"{data.rows:,}, {data.total_tokens:,} tokens, {data.trained_tokens:,} of them trained"
     )
-    batch = knobs.per_device_train_batch_size * knobs.gradient_accumulation_steps
+    batch = knobs.per_device_train_batch_size * knobs.gradient_accumulation_steps * plan.machine.count
     return {
         "rows": rows,
         "steps": f"{receipt.steps:,}",
@@ -85,6 +85,9 @@ def _training(plan: Plan, receipt: Receipt) -> dict[str, str]:
 
 def _memory(receipt: Receipt) -> dict[str, str]:
     peak = receipt.peak
+    if peak is None:
+        held = {f"{gap.phase}, measured": human_bytes(gap.measured_bytes) for gap in receipt.held[-1:]}
+        return {"machine": receipt.machine, **{f"held by a rank, {what}": nbytes for what, nbytes in held.items()}}
     return {
         "machine": receipt.machine,
         "peak, predicted": human_bytes(peak.predicted_bytes),

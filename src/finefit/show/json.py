@@ -136,7 +136,8 @@ def _memory(estimate: Estimate) -> int | None:
 def of_receipt(receipt: Receipt) -> dict[str, Any]:
     data: dict[str, Any] = dict(vars(receipt))
     data["phases"] = [_of_gap(gap) for gap in receipt.phases]
-    data["peak"] = _of_gap(receipt.peak)
+    data["held"] = [_of_gap(gap) for gap in receipt.held]
+    data["peak"] = None if receipt.peak is None else _of_gap(receipt.peak)
     for what in ("reserved", "device", "step"):
         gap = data[what]
         data[what] = None if gap is None else {**vars(gap), "is_inside": gap.is_inside}

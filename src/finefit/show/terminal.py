@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from finefit.nouns.data import DataFacts
@@ -11,6 +12,7 @@ from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.host import Host, Need
 from finefit.nouns.ledger import Ledger, Line
+from finefit.nouns.machine import Machine
 from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range, Reason
 from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt, TimeGap
@@ -94,7 +96,7 @@ def _trained(estimate: Estimate) -> dict[str, str]:
         "recomputed": checkpointing_words(knobs.gradient_checkpointing),
         "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
         "kernels": kernel_words(knobs),
-        **({} if estimate.engine is None else {"engine": words_of(estimate.engine)}),
+        **({} if estimate.engine is None else {"engine": words_of(estimate.engine, _parts(estimate.machine))}),
     }
 
 
@@ -118,11 +120,11 @@ def show_plan(plan: Plan, console: Console) -> None:
         **preferences.facts(task),
         "machine": plan.machine.name,
         "steps": f"{plan.steps} of {plan.job.global_batch_size} {preferences.rows_words(task)}: "
-        f"{knobs.per_device_train_batch_size} × "
-        f"{knobs.gradient_accumulation_steps}",
+        f"{knobs.per_device_train_batch_size} × {knobs.gradient_accumulation_steps}{_on_ranks(plan)}",
         "recomputed": checkpointing_words(knobs.gradient_checkpointing),
         "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
         "kernels": kernel_words(knobs),
+        **({} if plan.engine is None else {"engine": words_of(plan.engine, _parts(plan.machine))}),
     }
     if data is not None:
         facts["data"] = _data(data)
@@ -133,6 +135,14 @@ def show_plan(plan: Plan, console: Console) -> None:
     if plan.ledger.device is not None:
         console.print(_reasons(plan.ledger.device.reasons))
     _notes(console, plan.notes)
+
+
+def _on_ranks(plan: Plan) -> str:
+    return f" on {plan.machine.count} {_parts(plan.machine)}" if plan.machine.count > 1 else ""
+
+
+def _parts(machine: Machine) -> str:
+    return "processes" if machine.is_cpu else "GPUs"
 
 
 def _data(data: DataFacts) -> str:
@@ -148,20 +158,29 @@ def _data(data: DataFacts) -> str:
 
 
 def show_receipt(receipt: Receipt) -> None:
-    from rich.table import Table
-
     console = console_on(sys.stdout)
     console.print(f"{receipt.run}: {receipt.model}, {receipt.method}, on {receipt.machine}", style="bold")
-    table = Table("phase", title=f"memory, measured by the {receipt.measured_by}", title_justify="left")
-    for title in ("predicted", "measured", "gap"):
-        table.add_column(title, justify="right")
-    for gap in receipt.phases:
-        table.add_row(*_gap_cells(gap, gap.phase))
-    table.add_section()
-    table.add_row(*_gap_cells(receipt.peak, "peak"), style="bold")
-    console.print(table)
+    if receipt.peak is not None:
+        title = f"memory, measured by the {receipt.measured_by}"
+        console.print(_gaps(title, "phase", receipt.phases, replace(receipt.peak, phase="peak")))
+    if receipt.held:
+        *kinds, together = receipt.held
+        console.print(_gaps("held between two steps by the rank that has most", "what", kinds, together))
     console.print(facts_table(_outcome(receipt)))
     _notes(console, receipt.notes)
+
+
+def _gaps(title: str, first: str, gaps: Sequence[PhaseGap], last: PhaseGap) -> Table:
+    from rich.table import Table
+
+    table = Table(first, title=title, title_justify="left")
+    for column in ("predicted", "measured", "gap"):
+        table.add_column(column, justify="right")
+    for gap in gaps:
+        table.add_row(*_gap_cells(gap, gap.phase))
+    table.add_section()
+    table.add_row(*_gap_cells(last, last.phase), style="bold")
+    return table
 
 
 def _gap_cells(gap: PhaseGap, title: str) -> tuple[str, str, str, str]:

@@ -1,5 +1,6 @@
 """The worker as a process: `python -m finefit.worker train RUN`, or `chat ORDERS`, or with another verb and ORDERS OUT:
-rehearse, generation, measure, calibrate, generate, data, export.
+rehearse, generation, measure, calibrate, generate, data, export. A run on several ranks is led by a process that forks
+them.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
 the input, or why it `failed`; a run says so in its events, a chat on its own pipe. All other words go to stderr. torch
@@ -12,7 +13,9 @@ import json
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from finefit.errors import BadInput
 
 from .alone import alone_in
 from .events import Events
+from .ranks.leader import lead, leave_reason
 from .reason import one_line
 from .stop import EXIT_STOPPED, Stop, Stopped
 
@@ -50,17 +54,19 @@ def _train(run: Path) -> int:
     stop = Stop()
     stop.listen()
     try:
+        orders = json.loads((run / "orders" / "train.json").read_text())
+        if "engine" in orders:
+            return lead(run, orders, stop, partial(_rank, run, orders))
         with alone_in(run):
-            return _train_alone(run, stop)
+            return _train_alone(run, orders, stop)
     except Exception as error:
         traceback.print_exc()
         Events(run / "events.jsonl").write("failed", reason=one_line(error))
         return 1
 
 
-def _train_alone(run: Path, stop: Stop) -> int:
+def _train_alone(run: Path, orders: dict[str, Any], stop: Stop) -> int:
     events = Events(run / "events.jsonl")
-    orders = json.loads((run / "orders" / "train.json").read_text())
     prepare(orders, orders["device"])
     try:
         from .train import train
@@ -70,6 +76,27 @@ def _train_alone(run: Path, stop: Stop) -> int:
     except Stopped:
         events.write("stopped")
         return EXIT_STOPPED
+    return 0
+
+
+def _rank(run: Path, orders: dict[str, Any], number: int) -> int:
+    """One of several, in a process of its own; only the first is heard."""
+    stop = Stop()
+    stop.listen()
+    events = Events(run / "events.jsonl" if number == 0 else Path(os.devnull))
+    prepare(orders, orders["device"])
+    try:
+        from .ranks.train import train
+
+        with alone_in(run) if number == 0 else nullcontext():
+            train(run, events, stop)
+    except Stopped:
+        events.write("stopped")
+        return EXIT_STOPPED
+    except Exception as error:
+        traceback.print_exc()
+        leave_reason(run, number, one_line(error))
+        return 1
     return 0
 
 

@@ -69,15 +69,24 @@ def load_model(orders: dict[str, Any]) -> Any:
     return keep_trainable_layout(prepared(model)) if words else model
 
 
+def new_model(orders: dict[str, Any]) -> Any:
+    """With weights as the model's own initialisation draws them."""
+    return _made_of(read_config(orders), orders)
+
+
+def _made_of(config: PretrainedConfig, orders: dict[str, Any]) -> Any:
+    return model_class(config).from_config(
+        config,
+        dtype=getattr(torch, orders["dtype"]),
+        attn_implementation=orders["attn_implementation"],
+        trust_remote_code=orders["trust_remote_code"],
+    )
+
+
 def empty_model(orders: dict[str, Any], config: PretrainedConfig) -> nn.Module:
     """No weights at all: tensors on the meta device."""
     with torch.device("meta"):
-        model = model_class(config).from_config(
-            config,
-            dtype=getattr(torch, orders["dtype"]),
-            attn_implementation=orders["attn_implementation"],
-            trust_remote_code=orders["trust_remote_code"],
-        )
+        model = _made_of(config, orders)
     if orders["quantization"] is None:
         return model
     model = quantize_empty(model, orders["quantization"])

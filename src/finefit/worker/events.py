@@ -10,7 +10,8 @@ eval        when (before, during, after) step loss tokens seconds; of preference
             rewards (chosen rejected margins accuracies)
 step        step steps epoch loss grad_norm learning_rate tokens tokens_per_second seconds seconds_left
             memory_bytes memory_kind (rss, allocated) peak_bytes; of preferences rewards
-measured    kind (recorder: file; allocator: phases peak_bytes reserved_bytes device_bytes)
+measured    kind (recorder: file; allocator: phases peak_bytes reserved_bytes device_bytes, of the rank that has most;
+            held: ranks, of each what it holds between two steps)
 checkpoint  step path bytes seconds
 saved       path bytes
 reloaded    max_difference tolerance agrees

@@ -64,7 +64,7 @@ class Progress:
             self.start()
 
     def count(self, batches: list[dict[str, Any]]) -> None:
-        self.tokens += sum(_tokens(batch) for batch in batches)
+        self.tokens += sum(tokens_of(batch) for batch in batches)
 
     def report(self, state: Any, logs: dict[str, Any]) -> dict[str, Any]:
         """A `step` event's values; `logs` are the trainer's."""
@@ -82,10 +82,10 @@ class Progress:
                 "tokens_per_second": lap.tokens / lap.seconds if lap.seconds else None,
                 "seconds": lap.seconds,
                 "seconds_left": self._seconds_left(state.max_steps - state.global_step),
-                **self._memory_now(),
+                **self.memory_now(),
             }
 
-    def _memory_now(self) -> dict[str, Any]:
+    def memory_now(self) -> dict[str, Any]:
         """The system may tell its peak late, or a little lower than before."""
         now = self._memory()
         self._peak = max(self._peak, now["peak_bytes"], now["memory_bytes"])
@@ -104,7 +104,7 @@ class Progress:
         return steps * sum(lap.seconds for lap in laps) / max(1, sum(lap.steps for lap in laps))
 
 
-def _tokens(batch: dict[str, Any]) -> int:
+def tokens_of(batch: dict[str, Any]) -> int:
     """Without padding: where rows are flattened, there is none, nor a mask."""
     mask = batch.get("attention_mask")
     return int(batch["input_ids"].numel() if mask is None else mask.sum())

@@ -39,6 +39,8 @@ class OfRun(Evaluated):
 
     control: Any
     is_in_train: bool
+    planned_bytes: int | None = None
+    # allocated at the peak, for who follows it
 
     def __init__(
         self,
@@ -63,10 +65,22 @@ class OfRun(Evaluated):
             self.progress.count(batches)
         return batches, items
 
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """A tracker is told of the memory, too."""
+        if self.args.report_to:
+            now = self.progress.memory_now()
+            kind = now["memory_kind"]
+            memory = {f"{kind}_bytes": now["memory_bytes"], f"peak_{kind}_bytes": now["peak_bytes"]}
+            memory |= {} if self.planned_bytes is None else {"planned_peak_allocated_bytes": self.planned_bytes}
+            logs = logs | {f"memory/{name}": nbytes for name, nbytes in memory.items()}
+        super().log(logs, *args, **kwargs)
+
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Called by `train()` every `eval_steps`."""
         loss = self.held_out("during").loss
         metrics = {"eval_loss": loss}
+        if self.args.report_to:
+            self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,21 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 order of sums alone. About 2⁸ times float32's rounding, 5 times that of the 16-bit types."""
 
 
-def save(model: Any, tokenizer: Any, folder: Path, beside: Sequence[Path] = ()) -> int:
-    """Complete or invisible; returns the bytes written. `beside`: files that are copied as they are."""
+def save(
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    state: Mapping[str, torch.Tensor] | None = None,
+    beside: Sequence[Path] = (),
+) -> int:
+    """Complete or invisible; returns the bytes written. `state`: gathered, where the model has only parts; `beside`:
+    files that are copied as they are."""
     partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
-    refuse_full_disk(folder.parent, saved_bytes(model))
+    nbytes = saved_bytes(model) if state is None else sum(tensor.nbytes for tensor in state.values())
+    refuse_full_disk(folder.parent, nbytes)
     try:
-        model.save_pretrained(partial)
+        model.save_pretrained(partial, state_dict=state)
         tokenizer.save_pretrained(partial)
         for paper in beside:
             shutil.copy(paper, partial)
@@ -42,12 +50,13 @@ def save(model: Any, tokenizer: Any, folder: Path, beside: Sequence[Path] = ()) 
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def load(orders: dict[str, Any], folder: Path | None, device: str) -> nn.Module:
-    """The base model with the adapter in `folder`, or the whole model in it, or (None) the base model alone."""
+def load(orders: dict[str, Any], folder: Path | None, device: str, *, widens: bool = True) -> nn.Module:
+    """The base model with the adapter in `folder`, or the whole model in it, or (None) the base model alone. `widens`:
+    PEFT makes an adapter in half precision float32."""
     if folder is None:
         model = load_model(orders)
     elif (folder / "adapter_config.json").exists():
-        model = PeftModel.from_pretrained(load_model(orders), folder)
+        model = PeftModel.from_pretrained(load_model(orders), folder, autocast_adapter_dtype=widens)
     else:
         model = load_model(orders | {"folder": str(folder)})
     if not orders["quantization"]:  # quantised weights are loaded where they stay

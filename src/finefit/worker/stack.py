@@ -9,4 +9,5 @@ from finefit.catalog.libraries import LIBRARIES, installed
 
 def versions(orders: dict[str, Any]) -> dict[str, str]:
     optional = ("liger-kernel",) if orders["trainer"].get("use_liger_kernel") else ()
-    return installed((*LIBRARIES, *optional))
+    engine = ("deepspeed",) if orders.get("engine", {}).get("name") == "deepspeed" else ()
+    return installed((*LIBRARIES, *optional, *engine))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,14 +14,14 @@ from typing import Any
 
 import torch
 from transformers import set_seed
-from trl import SFTConfig
+from trl import DPOConfig, SFTConfig
 
 from finefit.errors import RunFailed
 from finefit.nouns.steps import optimizer_steps
 
 from .allocator_stage import AllocatorStage, CudaCounters
 from .batches import refuse_long_rows
-from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model, tower_of
+from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model, new_model, tower_of
 from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .packing import is_flattened, packed
@@ -45,11 +46,17 @@ def train(run: Path, events: Events, stop: Stop) -> None:
     orders = json.loads((run / "orders" / "train.json").read_text())
     sweep(run)
     sweep(run / "checkpoints")
-    resume = _checkpoint_to_resume(run, orders, events)
+    resume = checkpoint_to_resume(run, orders, events)
     events.write("started", resumed_from=step_of(resume) if resume else 0)
     trained = _train(run, orders, resume, events, stop)
+    finish(run, orders, trained, events)
+
+
+def finish(run: Path, orders: dict[str, Any], trained: Trained, events: Events) -> None:
+    """Reads back what was saved, when the trainer is gone."""
     _forget_trainer()  # it lived in `_train` alone: two models need not fit at once
-    reloaded = load(orders["model"], run / "adapter", orders["device"])
+    widens = orders.get("engine", {}).get("name") != "deepspeed"  # there adapters have the dtype of the weights
+    reloaded = load(orders["model"], run / "adapter", orders["device"], widens=widens)
     found = difference(trained.logits, logits_of(reloaded, trained.batch, trained.autocast), orders["model"]["dtype"])
     events.write("reloaded", **found)
     if not found["agrees"]:
@@ -77,7 +84,9 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
         done = read_manifest(resume)
         progress.restore(done["step"], done["tokens"], done["seconds"])
     callback = RunCallback(events, progress, stop, measured_already=resume is not None)
-    trainer = _trainer(run, orders, measure, events=events, progress=progress, callbacks=[callback], check=stop.check)
+    trainer = made_trainer(
+        run, orders, measure, events=events, progress=progress, callbacks=[callback], check=stop.check
+    )
     callback.on_measured = lambda: measure.write(trainer)
     stop.check()
     if trainer.eval_dataset is not None and resume is None:
@@ -94,7 +103,7 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
         trainer.held_out("after")
         measure.write(trainer)
     beside = papers_of(orders["model"]["folder"])
-    nbytes = save(trainer.model, trainer.processing_class, run / "adapter", beside)
+    nbytes = save(trainer.model, trainer.processing_class, run / "adapter", beside=beside)
     events.write("saved", path="adapter", bytes=nbytes)
     batch = trainer.to_check() if isinstance(trainer, SeeingRunTrainer) else rows_to_check(trainer)
     autocast = trainer.accelerator.autocast
@@ -105,7 +114,7 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
     return Trained(batch, logits, autocast, totals)
 
 
-def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> Path | None:
+def checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> Path | None:
     if not orders["resume"]:
         return None
     checkpoint = newest_complete(run / "checkpoints", events.note)
@@ -114,7 +123,16 @@ def _checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> 
     return checkpoint
 
 
-def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: Any) -> OfRun:
+def made_trainer(
+    run: Path,
+    orders: dict[str, Any],
+    measure: Measure,
+    *,
+    kind: type[RunTrainer] = RunTrainer,
+    elements: Callable[[Any], int] = torch.numel,
+    **watchers: Any,
+) -> OfRun:
+    """`kind`: of a run on rows; `elements`: of a parameter, of which a process may hold a part."""
     started = time.perf_counter()
     data = orders["data"]
     folder, shows = orders["model"]["folder"], "images" in orders
@@ -122,11 +140,15 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
     train_rows, eval_rows = read(data, "train"), read(data, "eval") if data["eval"] else None
     processor = processor_of(folder) if shows else None
     set_seed(orders["trainer"]["seed"])
-    model = add_adapter(load_model(orders["model"]), orders["peft"], tower_of(orders))
+    args = _arguments(run, orders)  # before the model: an engine that they name may divide what is loaded
+    made = new_model if orders.get("from_scratch") else load_model
+    model = add_adapter(made(orders["model"]), orders["peft"], tower_of(orders))
     trainer = _of_task(
         run,
         orders,
+        kind,
         model=model,
+        args=args,
         train_dataset=train_rows,
         eval_dataset=eval_rows,
         processing_class=tokenizer_of(folder) if processor is None else processor.tokenizer,
@@ -135,6 +157,7 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         keep=orders["save_total_limit"],
         **watchers,
     )
+    trainer.planned_bytes = orders.get("planned_bytes")
     cast_adapters(trainer.model, orders["adapter_dtype"])
     if isinstance(trainer, SeeingRunTrainer):
         trainer.see(orders, processor)
@@ -152,8 +175,8 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
         rows=len(train_rows),
         sequences=len(trainer.train_dataset),
         eval_rows=len(eval_rows) if eval_rows is not None else 0,
-        parameters=sum(p.numel() for p in model.parameters()),
-        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        parameters=sum(map(elements, model.parameters())),
+        trainable_parameters=sum(elements(p) for p in model.parameters() if p.requires_grad),
         checkpointed_blocks=checkpointed,
         device=str(trainer.accelerator.device),
         threads=torch.get_num_threads(),
@@ -163,16 +186,23 @@ def _trainer(run: Path, orders: dict[str, Any], measure: Measure, **watchers: An
     return trainer
 
 
-def _of_task(run: Path, orders: dict[str, Any], **shared: Any) -> OfRun:
+def _arguments(run: Path, orders: dict[str, Any]) -> SFTConfig | DPOConfig:
     folder = str(run / "checkpoints" / PARTIAL)
-    arguments = orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None}
+    arguments = orders["trainer"] | {"logging_nan_inf_filter": False, "save_total_limit": None, "run_name": run.name}
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(run / "tensorboard"))  # else in the folder of checkpoints
     if "images" in orders:
-        args = SFTConfig(output_dir=folder, **arguments, remove_unused_columns=False)  # rows say which they are
-        return SeeingRunTrainer(args=args, loss=orders["loss"], first=orders["data"]["first"], **shared)
+        arguments |= {"remove_unused_columns": False}  # rows say which they are
     if task_of(orders)["name"] == "sft":
-        return RunTrainer(args=SFTConfig(output_dir=folder, **arguments), loss=orders["loss"], **shared)
-    args = preference_arguments(orders, arguments, folder)
-    return PreferenceRunTrainer(args=args, ref_model=load_reference(orders), told=run / TOLD, **shared)
+        return SFTConfig(output_dir=folder, **arguments)
+    return preference_arguments(orders, arguments, folder)
+
+
+def _of_task(run: Path, orders: dict[str, Any], kind: type[RunTrainer], **shared: Any) -> OfRun:
+    if "images" in orders:
+        return SeeingRunTrainer(loss=orders["loss"], first=orders["data"]["first"], **shared)
+    if task_of(orders)["name"] == "sft":
+        return kind(loss=orders["loss"], **shared)
+    return PreferenceRunTrainer(ref_model=load_reference(orders), told=run / TOLD, **shared)
 
 
 def _train_or_load(trainer: OfRun, orders: dict[str, Any], resume: Path | None) -> None:
@@ -197,7 +227,7 @@ class Measure:
 
 def _measure(run: Path, device: str, events: Events, measured_already: bool) -> Measure:
     if device == "cuda":
-        return _measure_gpu(events)
+        return measure_gpu(events)
     if measured_already:  # only the first steps have the longest row
         return Measure(Stage(), nullcontext, resident_memory, lambda _: None)
     stage = RecordedStage(Recorder())
@@ -218,7 +248,7 @@ def _measure(run: Path, device: str, events: Events, measured_already: bool) -> 
     return Measure(stage, nullcontext, resident_memory, write)
 
 
-def _measure_gpu(events: Events) -> Measure:
+def measure_gpu(events: Events) -> Measure:
     stage = AllocatorStage(CudaCounters())
 
     def memory() -> dict[str, Any]:

@@ -19,13 +19,17 @@ def one_engine(given: Given) -> Iterator[Problem]:
         yield Problem("fsdp and zero_stage exclude each other", where=given.where("zero_stage"), why=why)
 
 
-def engines_need_gpus(given: Given) -> Iterator[Problem]:
+def engines_need_ranks(given: Given) -> Iterator[Problem]:
     if given.machine is None or not given.machine.is_cpu:
         return
+    if given.has("fsdp") and given.job.fsdp and given.machine.count > 1:
+        why = "accelerate makes DDP of it on a processor, without a word (1.15, state.py)"
+        yield Problem("FSDP2 does not run here", where=given.where("fsdp"), why=why, hint="zero_stage: 3")
+        return
     for key, is_given in (("zero_stage", given.job.zero_stage is not None), ("fsdp", given.job.fsdp)):
-        if given.has(key) and is_given:
+        if given.has(key) and is_given and given.machine.count == 1:
             why = "the processor is one rank" + ("" if "gpu" in given.entries else ", and no GPU is here")
-            yield Problem("means nothing here", where=given.where(key), why=why, hint="gpu: 2xRTX4090, or leave it out")
+            yield Problem("means nothing here", where=given.where(key), why=why, hint="gpu: 2xcpu, or leave it out")
 
 
 def offload_needs_an_engine(given: Given) -> Iterator[Problem]:
@@ -74,7 +78,7 @@ def optimizers_suit_the_engine(given: Given) -> Iterator[Problem]:
 
 RULES = (
     one_engine,
-    engines_need_gpus,
+    engines_need_ranks,
     offload_needs_an_engine,
     eight_bits_are_not_divided,
     optimizers_suit_the_engine,

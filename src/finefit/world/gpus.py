@@ -1,7 +1,7 @@
-"""The machine that a word means: `auto` (this one), `cpu`, or a card by name.
+"""The machine that a word means: `auto` (this one), `cpu`, a card by name, or several of them (`2xRTX4090`, `2xcpu`).
 
-Knows: the first visible GPU of this machine, through NVIDIA's management library, without torch.
-Does not know yet: several GPUs; cards of other makers.
+Knows: the first visible GPU of this machine and how many like it follow, through NVIDIA's management library, without
+torch. Does not know: cards of other makers; a machine with cards of several kinds, of which the first kind is used.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from finefit.catalog.gpus import BF16_SINCE, gpu_named
@@ -20,7 +22,7 @@ from finefit.units import GIB
 from . import calibrations
 
 SEVERAL = re.compile(r"(\d+)\s*x\s*(\S.*)", re.IGNORECASE)
-"""`2xRTX4090`"""
+"""`2xRTX4090`; `2xcpu`: two processes of the processor"""
 
 
 def machine_named(text: str) -> Machine:
@@ -36,7 +38,7 @@ def known_here(gpu: Gpu) -> Gpu:
 def _named(text: str) -> Machine:
     match text.strip().lower():
         case "auto":
-            return Machine(gpu_here())
+            return Machine(gpu_here(), count_here())
         case "cpu":
             return Machine(None)
     several = SEVERAL.fullmatch(text.strip())
@@ -44,13 +46,18 @@ def _named(text: str) -> Machine:
         return Machine(gpu_named(text))
     if int(several[1]) < 1:
         raise BadInput(Problem(f"'{text}' is no GPU", hint=several[2]))
-    return Machine(gpu_named(several[2]), int(several[1]))
+    is_cpu = several[2].strip().lower() == "cpu"
+    return Machine(None if is_cpu else gpu_named(several[2]), int(several[1]))
 
 
 def refuse_absent(machine: Machine) -> None:
-    """Where a GPU is asked for, and none is here. Raises `BadInput`."""
-    if machine.gpu is None or machine_named("auto").gpu is not None:
+    """Where a GPU is asked for, and none is here, or more of them. Raises `BadInput`."""
+    found = machine_named("auto")
+    if machine.gpu is None or (found.gpu is not None and machine.count <= found.count):
         return
+    if found.gpu is not None:
+        why = f"{found.count} of one kind can be seen"
+        raise BadInput(Problem(f"no {machine.name} are here", where="gpu", why=why, hint="gpu: auto"))
     why = "no NVIDIA driver answers, or CUDA_VISIBLE_DEVICES hides every GPU"
     hint = "the machine that has it; or gpu: cpu. `finefit plan` answers for a GPU that is elsewhere"
     raise BadInput(Problem(f"no {machine.gpu.name} is here", where="gpu", why=why, hint=hint))
@@ -68,30 +75,43 @@ def refuse_elsewhere(machine: Machine) -> None:
 
 def gpu_here() -> Gpu | None:
     """The GPU that torch would take first; None where no NVIDIA driver answers or every GPU is hidden."""
+    return next(_visible(), None)
+
+
+def count_here() -> int:
+    """GPUs from the first on that are alike; one where there is none: the processor."""
+    found = list(_visible())
+    return max(1, sum(1 for _ in takewhile(lambda gpu: gpu == found[0], found)))
+
+
+def _visible() -> Iterator[Gpu]:
+    """In torch's order, up to the first one that the driver does not know."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return None
+        return
     try:
-        handle = _first_visible(pynvml)
-        return None if handle is None else _gpu(pynvml, handle)
+        for name in _names(pynvml):
+            yield _gpu(pynvml, _handle(pynvml, name))
     except pynvml.NVMLError:
-        return None
+        return
     finally:
         pynvml.nvmlShutdown()
 
 
-def _first_visible(nvml: Any) -> Any:
+def _names(nvml: Any) -> list[str]:
     """NVML sees every GPU; torch sees those of CUDA_VISIBLE_DEVICES, which names them by number or by UUID."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return nvml.nvmlDeviceGetHandleByIndex(0) if nvml.nvmlDeviceGetCount() else None
-    first = visible.split(",")[0].strip()
-    if first in ("", "-1"):
-        return None
-    return nvml.nvmlDeviceGetHandleByIndex(int(first)) if first.isdigit() else nvml.nvmlDeviceGetHandleByUUID(first)
+        return [str(number) for number in range(nvml.nvmlDeviceGetCount())]
+    names = [name.strip() for name in visible.split(",")]
+    return list(takewhile(lambda name: name not in ("", "-1"), names))
+
+
+def _handle(nvml: Any, name: str) -> Any:
+    return nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name)
 
 
 def _gpu(nvml: Any, handle: Any) -> Gpu:

@@ -20,15 +20,18 @@ from finefit.nouns.packed import is_understood, quantized_by, said_of_quantizati
 
 from . import hub
 from .pictures import said_of_pictures
-from .weights import wrong_with_weights
+from .weights import wrong_with_tokenizer, wrong_with_weights
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
-def find_model(text: str, trust_remote_code: bool = False, *, for_training: bool = False) -> Model:
-    """The model that `text` means; a local path wins over a name. For training, with a folder that has it all."""
+def find_model(
+    text: str, trust_remote_code: bool = False, *, for_training: bool = False, from_scratch: bool = False
+) -> Model:
+    """The model that `text` means; a local path wins over a name. For training, with a folder that has it all; from
+    scratch, it needs no weights."""
     model = _found(text, trust_remote_code)
-    return _with_weights(model) if for_training else model
+    return _with_folder(model, from_scratch) if for_training else model
 
 
 def _found(text: str, trust_remote_code: bool) -> Model:
@@ -47,7 +50,7 @@ def looks_like_path(text: str) -> bool:
     return text.startswith(("./", "../", "/", "~")) or text in (".", "..") or text.endswith(".json")
 
 
-def _with_weights(model: Model) -> Model:
+def _with_folder(model: Model, from_scratch: bool) -> Model:
     """The model with the folder that training loads; BadInput says all that the folder lacks."""
     folder = Path(model.folder) if model.folder else hub.snapshot_here(model.id)
     if folder is None:
@@ -58,7 +61,7 @@ def _with_weights(model: Model) -> Model:
                 hint=f"`hf download {model.id}`, or a local folder with its weights and tokenizer",
             )
         )
-    problems = wrong_with_weights(folder)
+    problems = tuple(wrong_with_tokenizer(folder)) if from_scratch else wrong_with_weights(folder)
     if problems:
         raise BadInput(*problems)
     return replace(model, folder=str(folder), pictures=said_of_pictures(folder))

@@ -48,13 +48,31 @@ def keys_suit_the_method(given: Given) -> Iterator[Problem]:
                 yield Problem("means nothing here", where=entry.where, why=reason, hint=f"{hint}, or leave it out")
 
 
+def what_is_new_is_trained_whole(given: Given) -> Iterator[Problem]:
+    """From scratch, there is nothing that adapters could stand beside, and nothing to compare with."""
+    job = given.job
+    if not job.from_scratch or given.wrong & {"from_scratch", "method", "task"}:
+        return
+    where = given.where("from_scratch")
+    if job.method != "full":
+        why = f"{given.where('method')} is {job.method}: adapters beside weights that know nothing learn nothing"
+        yield Problem("from_scratch trains every weight", where, why, "method: full")
+    if job.task != "sft":
+        why = "a preference is compared with what the model says before, and it says nothing yet"
+        yield Problem(f"from_scratch does not go with task {job.task}", where, why, "task: sft")
+    if given.machine is not None and given.machine.count > 1:
+        why = "weights that are drawn on several ranks were not seen to be alike"
+        yield Problem("from_scratch is trained on one GPU", where, why, "gpu: one of them")
+
+
 def batches_multiply(given: Given) -> Iterator[Problem]:
     """Micro-batch × accumulation × GPUs is the global batch, exactly."""
     job, ranks = given.job, given.machine.count if given.machine else 1
     if GLOBAL in given.wrong:
         return
     wished = f"{GLOBAL} is {job.global_batch_size}" + ("" if GLOBAL in given.entries else " unless it is given")
-    gpus = f" on {ranks} GPUs" if ranks > 1 else ""
+    of = "processes" if given.machine and given.machine.is_cpu else "GPUs"
+    gpus = f" on {ranks} {of}" if ranks > 1 else ""
     hint = "make them multiply to the global batch; or give the two alone, and it is their product"
     if given.has(MICRO, STEPS):
         product = (job.per_device_train_batch_size or 0) * (job.gradient_accumulation_steps or 0) * ranks
@@ -69,7 +87,7 @@ def batches_multiply(given: Given) -> Iterator[Problem]:
             yield Problem(f"{value}{gpus} does not divide the global batch", given.where(key), wished, hint)
             return
     if job.global_batch_size % ranks:
-        yield Problem(f"{ranks} GPUs do not divide the global batch", given.where(GLOBAL, "gpu"), wished, hint)
+        yield Problem(f"{ranks} {of} do not divide the global batch", given.where(GLOBAL, "gpu"), wished, hint)
 
 
 def half_precision_needs_a_gpu(given: Given) -> Iterator[Problem]:
@@ -187,6 +205,7 @@ RULES: tuple[Rule, ...] = (
     files_are_there,
     model_folder_is_one,
     keys_suit_the_method,
+    what_is_new_is_trained_whole,
     batches_multiply,
     half_precision_needs_a_gpu,
     segments_need_a_gpu,

@@ -91,6 +91,7 @@ FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpoint
     "base",
     "expandable_segments",
     "freeze_vision_tower",
+    "from_scratch",
     "packing",
     "trust_remote_code",
     "use_liger_kernel",

@@ -16,7 +16,7 @@ HEADER_LIMIT = 100_000_000
 
 
 def wrong_with_weights(folder: Path) -> tuple[Problem, ...]:
-    return (*_weights(folder), *_tokenizer(folder))
+    return (*_weights(folder), *wrong_with_tokenizer(folder))
 
 
 def _weights(folder: Path) -> Iterator[Problem]:
@@ -66,7 +66,7 @@ def _torn(path: Path) -> str:
     return "" if size == whole else f"{size} bytes, but its header says {whole}: it is torn"
 
 
-def _tokenizer(folder: Path) -> Iterator[Problem]:
+def wrong_with_tokenizer(folder: Path) -> Iterator[Problem]:
     if not (folder / "tokenizer.json").exists():
         yield Problem(
             "there is no tokenizer.json",

@@ -15,10 +15,10 @@ from finefit.world.entries import Entry
 from .tool import (
     ASIDE,
     DECIDED,
-    LATER,
     PRECISION,
     RUNS,
     TEMPLATE,
+    TRACKED,
     Left,
     Rule,
     Tool,
@@ -72,7 +72,7 @@ SAME = """learning_rate weight_decay max_grad_norm max_steps warmup_steps warmup
 OPEN = """gradient_checkpointing gradient_checkpointing_kwargs flash_attention sdp_attention xformers_attention
     eager_attention attn_implementation deepspeed fsdp fsdp_config fsdp_version pad_to_sequence_len eval_sample_packing
     auto_find_batch_size liger_fused_linear_cross_entropy"""
-TRACKED = """wandb_project wandb_entity wandb_name wandb_watch wandb_run_id wandb_log_model mlflow_experiment_name
+TRACKERS = """wandb_project wandb_entity wandb_name wandb_watch wandb_run_id wandb_log_model mlflow_experiment_name
     use_tensorboard"""
 QUIET = """model_type tokenizer_type dataset_prepared_path dataset_processes eval_batch_size eval_table_size
     eval_max_new_tokens debug local_rank ddp_timeout resume_from_checkpoint is_llama_derived_model hub_model_id strict
@@ -81,7 +81,7 @@ QUIET = """model_type tokenizer_type dataset_prepared_path dataset_processes eva
 RULES: dict[str, Rule] = {
     **{key: named(key) for key in SAME.split()},
     **each(left(DECIDED), OPEN),
-    **each(left(LATER), TRACKED),
+    **each(left(TRACKED), TRACKERS),
     **each(nothing, QUIET),
     **PRECISION,
     "base_model": named("model"),

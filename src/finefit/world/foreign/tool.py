@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from finefit.nouns.job import Tracker
 from finefit.world.entries import Entry
 
 
@@ -44,7 +45,7 @@ class Tool:
 
 
 DECIDED = "a plan decides it"
-LATER = "tracking comes in a later version"
+TRACKED = "--report-to wandb, mlflow or tensorboard; projects and names by the tracker's own variables"
 RUNS = "runs lie in runs/, or where --output-dir says"
 ASIDE = "rows are never set aside by chance: --eval-data FILE"
 TEMPLATE = "rows are written by the model's own chat template"
@@ -126,6 +127,15 @@ def _precision(name: str) -> Rule:
 
 
 PRECISION: dict[str, Rule] = {"bf16": _precision("bf16"), "fp16": _precision("fp16")}
+
+
+def _tracker(entry: Entry) -> Iterator[Entry | Left]:
+    if entry.value in get_args(Tracker):
+        yield entry
+    else:
+        yield Left(f"one of {', '.join(get_args(Tracker))}")
+
+
 SAME = """learning_rate num_train_epochs max_steps lr_scheduler_type weight_decay max_grad_norm seed logging_steps
     eval_steps save_steps save_total_limit optim warmup_steps warmup_ratio trust_remote_code use_liger_kernel"""
 OPEN = """gradient_checkpointing gradient_checkpointing_kwargs use_reentrant_gc deepspeed fsdp fsdp_config
@@ -141,8 +151,8 @@ TRAINER: dict[str, Rule] = {
     **each(nothing, QUIET),
     **PRECISION,
     "output_dir": left(RUNS),
-    "report_to": unless("none", LATER),
-    "run_name": left(LATER),
+    "report_to": _tracker,
+    "run_name": left("a run is named as its folder"),
     "eval_strategy": unless("no", "held-out rows are evaluated before and after training, and every eval_steps"),
 }
 """Of transformers' TrainingArguments (5.23), which several tools hand on."""

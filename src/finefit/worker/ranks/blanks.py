@@ -1,0 +1,67 @@
+"""Rows that train nothing, so that every rank has as many micro-batches, each as large.
+
+accelerate fills the last ones with rows from the beginning, which are then trained on twice. A blank row has two tokens
+and no label: its loss and its gradient are zero, and no row's weight changes, since tokens are counted over all ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+from datasets import Dataset, concatenate_datasets
+from torch.utils.data import Sampler
+
+TOKENS = 2
+UNTRAINED = -100
+
+
+def with_blanks(rows: Any, multiple: int) -> Any:
+    """`rows`, and behind them as many blank ones as make a multiple."""
+    count = -len(rows) % multiple
+    if not count:
+        return rows
+    blank = {name: _blank(name, values) for name, values in rows[0].items()}
+    return concatenate_datasets([rows, Dataset.from_list([blank] * count, features=rows.features)])
+
+
+def _blank(name: str, values: Any) -> Any:
+    if name == "labels":
+        return [UNTRAINED] * TOKENS
+    if name == "seq_lengths":
+        return [TOKENS]
+    return values[:TOKENS] if isinstance(values, list) else values
+
+
+def tokens_of(batch: dict[str, torch.Tensor]) -> int:
+    """Of blank rows in a micro-batch, padded or flattened."""
+    ids, labels = batch["input_ids"], batch["labels"]
+    if "attention_mask" in batch:
+        lengths, trained = batch["attention_mask"].sum(dim=1), (labels != UNTRAINED).any(dim=1)
+        return TOKENS * int(((lengths == TOKENS) & ~trained).sum())
+    starts = [*(batch["position_ids"].flatten() == 0).nonzero().flatten().tolist(), ids.numel()]
+    documents = pairwise(starts)
+    flat = labels.flatten()
+    return TOKENS * sum(
+        end - start == TOKENS and bool((flat[start:end] == UNTRAINED).all()) for start, end in documents
+    )
+
+
+class BlanksLast(Sampler[int]):
+    """Another sampler's order, and then so many rows that come after its own."""
+
+    def __init__(self, inner: Any, blanks: int) -> None:
+        self._inner = inner
+        self._blanks = blanks
+
+    def __len__(self) -> int:
+        return len(self._inner) + self._blanks
+
+    def set_epoch(self, epoch: int) -> None:
+        self._inner.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self._inner
+        yield from range(len(self._inner), len(self))

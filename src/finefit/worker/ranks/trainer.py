@@ -1,0 +1,145 @@
+"""The trainer of a run on several ranks: the same rows meet in the same step as on one, however many there are.
+
+Knows: each micro-batch goes to the next rank, so the longest row, which comes in the last micro-batch of the second
+step, comes to the last rank in its last one. Held-out rows are divided too, and their loss is of all of them. Every
+rank writes its part of a checkpoint, and the first makes it visible when all have.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Sampler
+
+from finefit.errors import RunFailed
+
+from ..checkpoints import publish, refuse_full_disk, rotate
+from ..evaluated import HeldOut
+from ..longest_first import LongestFirst
+from ..packing import fullness
+from ..progress import Progress, tokens_of
+from ..run_trainer import OfRun, RunCallback, RunTrainer
+from . import blanks
+from .group import Group
+from .held import held_by, whole
+
+WRAPPED = {"ddp": "DistributedDataParallel", "deepspeed": "DeepSpeedEngine", "fsdp2": "FSDP"}
+"""How the name begins of the class that a model must be wrapped in. FSDP2 puts its own before the model's."""
+
+
+class SharedProgress(Progress):
+    """Tokens are those of all ranks."""
+
+    def __init__(self, memory: Any, group: Group) -> None:
+        super().__init__(memory)
+        self._group = group
+
+    def count(self, batches: list[dict[str, Any]]) -> None:
+        own = sum(tokens_of(batch) - blanks.tokens_of(batch) for batch in batches)
+        self.tokens += int(self._group.sum([own])[0])
+
+
+class RankTrainer(RunTrainer):
+    train_dataset: Any
+    eval_dataset: Any
+    group: Group
+    own_rows: int
+    # without blank ones
+    has_begun = False
+    # the first step; before it an evaluation may be ended
+
+    def divide(self, group: Group) -> None:
+        """All rows among all ranks; nothing may be trained on before."""
+        self.group, self.own_rows = group, len(self.train_dataset)
+        self.train_dataset = blanks.with_blanks(self.train_dataset, self.args.per_device_train_batch_size * group.size)
+        if self.eval_dataset is not None:
+            self.eval_dataset = blanks.with_blanks(self.eval_dataset, self.args.per_device_eval_batch_size * group.size)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        own, size = rows.select(range(self.own_rows)), self.args.per_device_train_batch_size
+        inner = LongestFirst(
+            fullness(own, size, self.padding_free),
+            size,
+            self.args.gradient_accumulation_steps * self.group.size,
+            self.args.seed,
+            size if self.padding_free else 1,
+        )
+        return blanks.BlanksLast(inner, len(rows) - self.own_rows)
+
+    def check(self) -> None:
+        if not self.has_begun or not self.is_in_train:
+            self._check()
+
+    def held_out_rows(self) -> HeldOut:
+        own = super().held_out_rows()
+        total, count = self.group.sum((own.total, own.count))
+        return replace(own, total=total, count=int(count))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        started = time.perf_counter()
+        partial = Path(self.args.output_dir)
+        name, step = f"checkpoint-{self.state.global_step}", self.state.global_step
+        nbytes = self._bytes_to_save()
+        with self.aside():
+            facts = {"step": step, "tokens": self.progress.tokens, "seconds": self.progress.seconds}
+            if self.group.is_first:
+                refuse_full_disk(partial.parent, nbytes)
+                partial.mkdir(exist_ok=True)
+            self.group.wait()
+            try:
+                super(OfRun, self)._save_checkpoint(model, trial)
+                self.group.wait()
+                if self.group.is_first:
+                    nbytes = publish(partial / name, partial.with_name(name), facts)
+            finally:
+                if self.group.is_first:
+                    shutil.rmtree(partial, ignore_errors=True)
+            if self.group.is_first:
+                rotate(partial.parent, self.keep, step)
+            self.group.wait()
+        path, seconds = f"{partial.parent.name}/{name}", time.perf_counter() - started
+        self.events.write("checkpoint", step=step, path=path, bytes=nbytes, seconds=seconds)
+
+    def _bytes_to_save(self) -> int:
+        """Of all ranks: what each has of the optimizer's state, and the model once."""
+        states = self.group.sum([held_by(self)["optimizer state"]])[0]
+        return int(states) + saved_bytes(self.model)
+
+
+def saved_bytes(model: Any) -> int:
+    """As `run_trainer.saved_bytes`, where a rank may hold parts."""
+    has_adapter = hasattr(model, "peft_config")
+    return sum(whole(p) * p.element_size() for p in model.parameters() if p.requires_grad or not has_adapter)
+
+
+class Loaded(Exception):
+    """The run had ended after its last step; its weights are back."""
+
+
+class RankCallback(RunCallback):
+    """Looks at what the model was wrapped in, and evaluates before the first step, when the engine is in place."""
+
+    def __init__(self, *args: Any, engine: str, resumed: bool) -> None:
+        super().__init__(*args)
+        self._engine = engine
+        self._resumed = resumed
+        self.trainer: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        found = type(self.trainer.model_wrapped).__name__
+        if not found.startswith(WRAPPED[self._engine]):
+            raise RunFailed(
+                f"the model is wrapped in {found}, and the plan says {WRAPPED[self._engine]}: "
+                "the libraries made another engine than they were asked for"
+            )
+        if state.global_step >= state.max_steps:
+            raise Loaded
+        if self.trainer.eval_dataset is not None and not self._resumed:
+            self.trainer.held_out("before")
+        self.trainer.has_begun = True
+        super().on_train_begin(args, state, control)
