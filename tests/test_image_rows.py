@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from vision import qwen2_vl
 
+from finefit.api.running import plan_job
 from finefit.cli.main import run
+from finefit.errors import BadInput
+from finefit.show.live import Lines
 from pictures import picture, row, write
 from small import LLAMA
 
@@ -125,7 +128,9 @@ def test_what_does_not_go_with_images_is_refused(tmp_path: Path, capsys: pytest.
     each before anything is trained."""
     job, data = tmp_path / "job.yaml", write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 40, 40)))
     assert "packing: " in refused(capsys, job, data, "--packing", "true")
-    assert "gpu: " in refused(capsys, job, data, "--gpu", "2xA100-80GB")
+    with pytest.raises(BadInput, match="is 2 GPUs") as caught:
+        plan_job(str(job), {"gpu": "2xA100-80GB"}, Lines())
+    assert "images" in caught.value.problems[0].why
     pair = {"chosen": [{"role": "assistant", "content": "a"}], "rejected": [{"role": "assistant", "content": "b"}]}
     pairs = write(tmp_path / "pairs.jsonl", {"prompt": "a", **pair, "images": ["40x40.png"]})
     assert "pairs.jsonl:1: the row has images" in refused(capsys, job, pairs, "--task", "dpo")
