@@ -46,13 +46,16 @@ def test_a_run_ends_with_its_receipt(cli: Cli, job: str) -> None:
     assert json.loads(cli("train", job, "--json").out)["steps"] == 4
 
 
-def test_another_tools_file_stands_in_the_place_of_a_job(cli: Cli, tmp_path: Path) -> None:
+def test_another_tools_file_stands_in_the_place_of_a_job(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Options win over it too; a job of one's own is none, and a run keeps its job."""
-    (tmp_path / "rows.jsonl").write_text("")
-    (tmp_path / "trl.yaml").write_text("model_name_or_path: gpt2\ndataset_name: rows.jsonl\n")
-    said = cli("train", "--from", str(tmp_path / "trl.yaml"), "--max-steps", "3")
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text("")
+    Path("trl.yaml").write_text("model_name_or_path: gpt2\ndataset_name: rows.jsonl\n")
+    said = cli("train", "--from", "trl.yaml", "--max-steps", "3")
     assert said.code == 0, said.err
-    assert cli.api.asked == {"job_or_run": str(tmp_path / "trl.yaml"), "overrides": {"max-steps": "3"}, "resume": False}
+    assert cli.api.asked == {"job_or_run": "trl.yaml", "overrides": {"max-steps": "3"}, "resume": False}
     assert "num_train_epochs 3.0, as TRL has it" in said.err.replace("\n", " ")
     for words in (("--from", "a.yaml", "b.yaml"), ("runs/job-1", "--resume", "--from", "a.yaml")):
         assert cli("train", *words).code == 2

@@ -17,7 +17,7 @@ from trl import SFTConfig
 from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand, storages_and_events
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, held_at, moments, phase_peaks
-from finefit.worker import rehearse
+from finefit.worker import rehearse, rehearsed_rows
 from finefit.worker.build import add_adapter, checkpoint_blocks, model_class, read_config
 from finefit.worker.recorder import Recorder
 from finefit.worker.stage import RecordedStage
@@ -54,15 +54,15 @@ def really(order: dict[str, Any]) -> Recording:
     model = add_adapter(model_class(config).from_config(config, dtype=dtype), order["peft"])
     recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        held_out = rehearse._held_out(order)
+        held_out = rehearsed_rows.held_out(order)
         assert held_out is not None
         short = {"input_ids": [1] * 5, "labels": [1] * 5}
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=folder, **rehearse._arguments(order)),
-            train_dataset=rehearse._dataset(order),
+            train_dataset=rehearsed_rows.dataset(order),
             eval_dataset=held_out.from_list([short] * MICRO + list(held_out)),
-            processing_class=rehearse._tokenizer(order),
+            processing_class=rehearsed_rows.tokenizer(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],
         )

@@ -30,7 +30,7 @@ from finefit.nouns.sampling import Sampling
 from finefit.rehearsal.recipe import Recipe
 from finefit.search.packed import beside_packed
 from finefit.tape.peaks import phase_peaks
-from finefit.worker import rehearse
+from finefit.worker import rehearse, rehearsed_rows
 from finefit.worker.build import add_adapter, checkpoint_blocks, load_model, model_class, read_config
 from finefit.worker.quantized import bnb_config, is_quantized
 from finefit.worker.recorder import Recorder
@@ -81,8 +81,8 @@ def real_step(order: dict[str, Any], folder: Path) -> Recording:
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=str(folder), **rehearse._arguments(order)),
-            train_dataset=rehearse._dataset(order),
-            processing_class=rehearse._tokenizer(order),
+            train_dataset=rehearsed_rows.dataset(order),
+            processing_class=rehearsed_rows.tokenizer(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],
         )

@@ -20,7 +20,7 @@ from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand
 from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import phase_peaks
-from finefit.worker import rehearse
+from finefit.worker import rehearse, rehearsed_rows
 from finefit.worker.build import add_adapter, cast_adapters, checkpoint_blocks, load_model, model_class, read_config
 from finefit.worker.preferences import PreferenceTrainer, as_reference, preference_arguments
 from finefit.worker.quantized import bnb_config
@@ -56,7 +56,7 @@ def real_trainer(order: dict[str, Any], folder: str, recorder: Recorder) -> Pref
         ref_model=reference,
         args=preference_arguments(order, rehearse._arguments(order), folder),
         train_dataset=Dataset.from_list(preferences_of(length, count=8, is_known=False)),
-        processing_class=rehearse._tokenizer(order),
+        processing_class=rehearsed_rows.tokenizer(order),
         stage=RecordedStage(recorder),
     )
     cast_adapters(trained, order["adapter_dtype"])

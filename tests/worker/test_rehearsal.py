@@ -18,7 +18,7 @@ from finefit.nouns.recording import Recording
 from finefit.tape.expand import expand, storages_and_events
 from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
-from finefit.worker import rehearse
+from finefit.worker import rehearse, rehearsed_rows
 from finefit.worker.build import add_adapter, checkpoint_blocks, load_model, model_class, read_config, tower_of
 from finefit.worker.images import collator_of
 from finefit.worker.recorder import Recorder
@@ -51,8 +51,8 @@ def real_step(order: dict[str, Any]) -> Recording:
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=folder, **rehearse._arguments(order)),
-            train_dataset=rehearse._dataset(order),
-            processing_class=rehearse._tokenizer(order),
+            train_dataset=rehearsed_rows.dataset(order),
+            processing_class=rehearsed_rows.tokenizer(order),
             data_collator=collator_of(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],

@@ -20,10 +20,9 @@ from typing import Any
 
 from datasets import Dataset
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import _disable_current_modes
 from trl import SFTConfig
 
-from . import shown
+from . import rehearsed_rows, shown
 from .batches import (
     Row,
     facts_of,
@@ -45,24 +44,20 @@ from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config, tower_of
 from .evaluated import Evaluated
 from .fake import make_fake
+from .fake_stage import FakeStage
 from .images import collator_of
 from .layers import are_alike, keep_layers
 from .packing import is_flattened, joined, packed
-from .pairs import pair_of
 from .preferences import PreferenceTrainer, empty_reference, preference_arguments, task_of
-from .processor import tokenizer_of
 from .recorder import Recorder
-from .rows import conversations_in_parts, dataset_of, held_out_of
 from .rules import Card, liger, of_a_gpu, workspaces
-from .rules.paged import paged_state
 from .same_width import at_the_same_width
 from .schedule import schedule_of
-from .shadow import ControlFlow, with_shadow
+from .shadow import ControlFlow
 from .shorter import shorter_rows
 from .side_by_side import side_by_side
 from .stack import versions
 from .stage import RECORDED_STEPS, RecordedStage
-from .synthetic import padding_tokenizer, row_of, rows_for
 from .told import LogProbs
 from .trainer import Trainer
 from .written import recording_json
@@ -189,7 +184,7 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         cast_adapters(model, orders["adapter_dtype"])
         if not shown.shows(orders):
             keep_longest_held_out(trainer)
-        data = _data(orders, trainer) if orders["data"] and not _has_rows(orders) else None
+        data = _data(orders, trainer) if orders["data"] and not rehearsed_rows.has_rows(orders) else None
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None, tower_of(orders))
         rehearsal.enter_context(mode)
         rehearsal.enter_context(NormStatistics(on_gpu=card is not None))
@@ -217,18 +212,18 @@ def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any,
             model=model,
             ref_model=reference,
             args=preference_arguments(orders, _arguments(orders), folder),
-            train_dataset=_dataset(orders),
-            eval_dataset=_held_out(orders),
-            processing_class=_tokenizer(orders),
+            train_dataset=rehearsed_rows.dataset(orders),
+            eval_dataset=rehearsed_rows.held_out(orders),
+            processing_class=rehearsed_rows.tokenizer(orders),
             stage=stage,
             in_order=True,
         )
     return Trainer(
         model=model,
         args=SFTConfig(output_dir=folder, **_arguments(orders)),
-        train_dataset=_dataset(orders),
-        eval_dataset=_held_out(orders),
-        processing_class=_tokenizer(orders),
+        train_dataset=rehearsed_rows.dataset(orders),
+        eval_dataset=rehearsed_rows.held_out(orders),
+        processing_class=rehearsed_rows.tokenizer(orders),
         data_collator=collator_of(orders),
         stage=stage,
         loss=orders["loss"],
@@ -273,7 +268,7 @@ def _data_shown(orders: dict[str, Any], trainer: Evaluated) -> Data:
     refuse_long(rows.lengths, orders["max_length"], data)
     batches, more = rows.fullest(orders["trainer"]["per_device_train_batch_size"])
     first, *others = ([rows.row(number) for number in batch] for batch in batches)
-    trainer.train_dataset = _repeated(orders, first)
+    trainer.train_dataset = rehearsed_rows.repeated(orders, first)
     held_out = []
     if trainer.eval_dataset is not None:
         aside = shown.ShownRows.of(images, data, trainer.eval_dataset, "eval")
@@ -281,25 +276,6 @@ def _data_shown(orders: dict[str, Any], trainer: Evaluated) -> Data:
         trainer.eval_dataset = Dataset.from_list(held_out)
     facts = rows.facts() | {"batches": rows.told(batches), "more": more}
     return Data(facts, rows.lengths, [], first, held_out, seconds=0, others=others)
-
-
-def _repeated(orders: dict[str, Any], rows: list[Row]) -> Dataset:
-    """One micro-batch, for all that are rehearsed."""
-    return Dataset.from_list(rows * (orders["rehearsal"]["accumulation"] * RECORDED_STEPS))
-
-
-def _has_rows(orders: dict[str, Any]) -> bool:
-    """Rows that were tokenised before, in the place of those of a file."""
-    return "rows" in orders["rehearsal"]
-
-
-def _are_tokens(orders: dict[str, Any]) -> bool:
-    return _has_rows(orders) or bool(_lengths(orders))
-
-
-def _lengths(orders: dict[str, Any]) -> list[list[int]]:
-    """Of a file's rows, where no tokenizer is here: all tokens of each, and those that are trained."""
-    return (orders["data"] or {}).get("lengths", [])
 
 
 def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
@@ -311,52 +287,13 @@ def _arguments(orders: dict[str, Any]) -> dict[str, Any]:
         "logging_strategy": "no",
         "save_strategy": "no",
         "eval_steps": RECORDED_STEPS,
-        "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None or _are_tokens(orders)},
+        "dataset_kwargs": {"skip_prepare_dataset": orders["data"] is None or rehearsed_rows.are_tokens(orders)},
     }
     if shown.shows(orders):
         arguments["remove_unused_columns"] = False  # rows say what they show
-    if _are_tokens(orders):
+    if rehearsed_rows.are_tokens(orders):
         arguments["assistant_only_loss"] = False  # their labels say which tokens are trained
     return arguments
-
-
-class FakeStage(RecordedStage):
-    """A recorded stage whose batches are fake tensors with real values beside them."""
-
-    def __init__(self, recorder: Recorder, mode: FakeTensorMode, on_gpu: bool) -> None:
-        super().__init__(recorder)
-        self._mode = mode
-        self._on_gpu = on_gpu
-
-    def begin(self, trainer: Any) -> None:
-        if self._on_gpu:  # torch's default on a GPU, refused for fake tensors: torch/optim/optimizer.py
-            for group in trainer.optimizer.param_groups:
-                if group.get("foreach", 0) is None and not group.get("fused"):
-                    group["foreach"] = True
-        super().begin(trainer)
-
-    def end_step(self, trainer: Any) -> None:
-        if self._on_gpu and self.step == 0:
-            self.recorder.hide(paged_state(trainer.optimizer, trainer.args.optim))
-        super().end_step(trainer)
-
-    def batches(self, batches: list[dict[str, Any]], items: Any) -> tuple[list[dict[str, Any]], Any]:
-        with _disable_current_modes():
-            batches = [self._faked(batch) for batch in batches]
-            items = None if items is None else with_shadow(items, self._mode)
-        return super().batches(batches, items)
-
-    def held_out(self, batch: dict[str, Any]) -> dict[str, Any]:
-        with _disable_current_modes():
-            batch = self._faked(batch)
-        return super().held_out(batch)
-
-    def _faked(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A GPU is sent a copy of every entry; on the processor two entries may be one tensor."""
-        if self._on_gpu:
-            return {key: with_shadow(value, self._mode) for key, value in batch.items()}
-        fakes = {id(value): with_shadow(value, self._mode) for value in batch.values()}
-        return {key: fakes[id(value)] for key, value in batch.items()}
 
 
 def _card(orders: dict[str, Any]) -> Card | None:
@@ -364,42 +301,3 @@ def _card(orders: dict[str, Any]) -> Card | None:
         return None
     capability = orders["rehearsal"]["compute_capability"]
     return Card(tuple(capability), orders["rehearsal"]["attention_kernel"])
-
-
-def _dataset(orders: dict[str, Any]) -> Dataset:
-    if _has_rows(orders):
-        return _repeated(orders, orders["rehearsal"]["rows"])
-    if _lengths(orders):
-        made = pair_of if task_of(orders)["name"] == "dpo" else row_of
-        rows = [made(tokens, trained) for tokens, trained in _lengths(orders)]
-        return Dataset.from_list(shown.with_places(rows, orders) if shown.shows(orders) else rows)
-    if orders["data"]:
-        data = orders["data"]
-        return conversations_in_parts(data) if shown.shows(orders) else dataset_of(data, "train")
-    batch = orders["trainer"]["per_device_train_batch_size"]
-    return _rows(orders, batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS)
-
-
-def _held_out(orders: dict[str, Any]) -> Dataset | None:
-    """None where nothing is evaluated."""
-    if _has_rows(orders):
-        rows = orders["rehearsal"]["held_out"]
-        return Dataset.from_list(rows) if rows else None
-    if orders["data"] and shown.shows(orders):
-        has_any = orders["data"]["eval"] and not _lengths(orders)
-        return conversations_in_parts(orders["data"], "eval") if has_any else None
-    if orders["data"]:
-        return held_out_of(orders["data"])
-    if not orders["rehearsal"].get("evaluation"):
-        return None
-    return _rows(orders, orders["trainer"]["per_device_eval_batch_size"])
-
-
-def _rows(orders: dict[str, Any], count: int) -> Dataset:
-    return Dataset.from_list(rows_for(orders, count))
-
-
-def _tokenizer(orders: dict[str, Any]) -> Any:
-    if orders["data"] and not _lengths(orders):
-        return tokenizer_of(orders["model"]["folder"])
-    return padding_tokenizer()
