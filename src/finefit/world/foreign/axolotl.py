@@ -25,27 +25,32 @@ from .tool import (
     Values,
     Wrong,
     a_file,
+    batch,
     each,
     inverted,
     left,
     named,
     nothing,
-    several,
     unless,
     valued,
 )  # fmt: skip
 
 
+def _sets(entry: Entry) -> list[Mapping[str, Any]]:
+    return [one for one in entry.value if isinstance(one, Mapping)] if isinstance(entry.value, list) else []
+
+
+def _files(entry: Entry) -> list[str]:
+    said = [one.get("data_files") or one.get("path") for one in _sets(entry)]
+    return [str(name) for files in said for name in (files if isinstance(files, list) else [files])]
+
+
 def _dataset(key: str) -> Rule:
     def rule(entry: Entry) -> Iterator[Entry | Left | Wrong]:
-        sets = entry.value if isinstance(entry.value, list) else []
-        if len(sets) != 1 or not isinstance(sets[0], Mapping):
-            yield several(len(sets), key)
-            return
-        files = sets[0].get("data_files") or sets[0].get("path")
-        yield from a_file(entry, key, str(files[0] if isinstance(files, list) and len(files) == 1 else files))
-        for name in sets[0].keys() - {"path", "data_files", "ds_type", "split"}:
-            yield Left(f"{name} {sets[0][name]}: {TEMPLATE}")
+        yield from a_file(key, _files)(entry)
+        for one in _sets(entry):
+            for name in sorted(one.keys() - {"path", "data_files", "ds_type", "split"}):
+                yield Left(f"{name} {one[name]}: {TEMPLATE}")
 
     return rule
 
@@ -59,11 +64,6 @@ def _unsaid(values: Values, read: Mapping[str, Entry]) -> dict[str, Any]:
     """Without an adapter, everything is trained."""
     is_full = not ({"adapter", "load_in_4bit", "load_in_8bit"} & {key for key, value in values.items() if value})
     return {"method": "full"} if is_full else {}
-
-
-def _batch(values: Values) -> Any:
-    micro, steps = values.get("micro_batch_size", 1), values.get("gradient_accumulation_steps", 1)
-    return micro * steps if isinstance(micro, int) and isinstance(steps, int) else 0
 
 
 SAME = """learning_rate weight_decay max_grad_norm max_steps warmup_steps warmup_ratio seed lora_r lora_alpha
@@ -100,4 +100,4 @@ RULES: dict[str, Rule] = {
     "chat_template": left(TEMPLATE),
     "output_dir": left(RUNS),
 }
-AXOLOTL = Tool("axolotl", frozenset({"base_model"}), RULES, _unsaid, _batch)
+AXOLOTL = Tool("axolotl", frozenset({"base_model"}), RULES, _unsaid, batch("micro_batch_size", 1))

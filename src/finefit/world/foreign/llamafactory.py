@@ -20,7 +20,7 @@ from .tool import (
     DECIDED,
     TEMPLATE,
     TRAINER,
-    Left,
+    TRAINERS_BATCH,
     Rule,
     Tool,
     Values,
@@ -31,8 +31,6 @@ from .tool import (
     left,
     named,
     nothing,
-    several,
-    trainers_batch,
     unless,
     valued,
 )  # fmt: skip
@@ -43,26 +41,18 @@ FOLDER = "data"
 LISTED = f"{INFO} is looked for beside the configuration and in {FOLDER}/: else --data FILE"
 
 
-def _dataset(key: str) -> Rule:
-    def rule(entry: Entry) -> Iterator[Entry | Left | Wrong]:
-        names = [name.strip() for name in str(entry.value).split(",")]
-        if len(names) == 1:
-            yield from a_file(entry, key, *_file(entry, names[0]))
-        else:
-            yield several(len(names), key)
-
-    return rule
+def _files(entry: Entry) -> list[str]:
+    return [_file(entry, name.strip()) for name in str(entry.value).split(",")]
 
 
-def _file(entry: Entry, name: str) -> tuple[str, Path | None]:
+def _file(entry: Entry, name: str) -> str:
     """By the list of data sets where there is one, else the name itself."""
     for folder in (entry.base / FOLDER, Path.cwd() / FOLDER, entry.base):
         try:
-            known = json.loads((folder / INFO).read_text(encoding="utf-8"))
-            return str(known[name]["file_name"]), folder
+            return str(folder / json.loads((folder / INFO).read_text(encoding="utf-8"))[name]["file_name"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return name, None
+    return name
 
 
 def _bits(entry: Entry) -> Iterator[Entry | Wrong]:
@@ -97,8 +87,8 @@ RULES: dict[str, Rule] = {
     "quantization_method": unless("bnb", "weights are quantised by bitsandbytes"),
     "quantization_type": named("bnb_4bit_quant_type"),
     "double_quantization": named("bnb_4bit_use_double_quant"),
-    "dataset": _dataset("data"),
-    "eval_dataset": _dataset("eval_data"),
+    "dataset": a_file("data", _files),
+    "eval_dataset": a_file("eval_data", _files),
     "dataset_dir": unless(FOLDER, LISTED),
     "template": left(TEMPLATE),
     "cutoff_len": named("max_length"),
@@ -116,4 +106,4 @@ RULES: dict[str, Rule] = {
     "freeze_vision_tower": named("freeze_vision_tower"),
 }
 MARKS = frozenset({"stage", "finetuning_type", "cutoff_len", "dataset_dir", "template"})
-LLAMA_FACTORY = Tool("LLaMA-Factory", MARKS, RULES, _unsaid, trainers_batch)
+LLAMA_FACTORY = Tool("LLaMA-Factory", MARKS, RULES, _unsaid, TRAINERS_BATCH)

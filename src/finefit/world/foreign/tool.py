@@ -100,17 +100,25 @@ def inverted(key: str) -> Rule:
     return rule
 
 
-def a_file(entry: Entry, key: str, path: str, folder: Path | None = None) -> Iterator[Entry | Wrong]:
-    """A data file that is there: from the folder of the configuration or, as tools are started, from here."""
-    for base in ([folder] if folder else []) + [entry.base, Path.cwd()]:
-        if (base / path).is_file():
-            yield replace(entry, key=key, value=str(base / path))
-            return
-    yield Wrong(f"{path} is no file that is here", f"{option(key)} FILE; what a hub has, `hf download` fetches")
+def a_file(key: str, names: Callable[[Entry], list[str]]) -> Rule:
+    """One data file that is there: from the folder of the configuration or, as tools are started, from here."""
 
+    def rule(entry: Entry) -> Iterator[Entry | Wrong]:
+        match names(entry):
+            case [name]:
+                found = [base / name for base in (entry.base, Path.cwd()) if (base / name).is_file()]
+                yield (
+                    replace(entry, key=key, value=str(found[0]))
+                    if found
+                    else Wrong(
+                        f"{name} is no file that is here", f"{option(key)} FILE; what a hub has, `hf download` fetches"
+                    )
+                )
+            case several:
+                hint = f"one file of all of them, {option(key)} FILE"
+                yield Wrong(f"{len(several)} data sets: finefit trains on one file", hint)
 
-def several(count: int, key: str) -> Wrong:
-    return Wrong(f"{count} data sets: finefit trains on one file", f"one file of all of them, {option(key)} FILE")
+    return rule
 
 
 def option(key: str) -> str:
@@ -144,7 +152,7 @@ QUIET = """do_train do_eval do_predict overwrite_output_dir ddp_timeout ddp_find
     dataloader_num_workers per_device_train_batch_size gradient_accumulation_steps per_device_eval_batch_size
     save_strategy save_only_model save_safetensors logging_first_step logging_strategy log_level disable_tqdm
     remove_unused_columns include_num_input_tokens_seen push_to_hub eval_on_start"""
-"""The batch's two are read by `trainers_batch`."""
+"""The batch's two are read by `TRAINERS_BATCH`."""
 TRAINER: dict[str, Rule] = {
     **{key: named(key) for key in SAME.split()},
     **each(left(DECIDED), OPEN),
@@ -158,11 +166,14 @@ TRAINER: dict[str, Rule] = {
 """Of transformers' TrainingArguments (5.23), which several tools hand on."""
 
 
-def trainers_batch(values: Values) -> Any:
-    """transformers' defaults: 8 sequences, one micro-batch."""
-    return _whole(values.get("per_device_train_batch_size", 8)) * _whole(values.get("gradient_accumulation_steps", 1))
+def batch(micro: str, usual: int) -> Callable[[Values], Any]:
+    """Sequences of a GPU in a step, by the key of its micro-batch; without a word, `usual` sequences in one."""
+    return lambda values: _whole(values.get(micro, usual)) * _whole(values.get("gradient_accumulation_steps", 1))
 
 
 def _whole(value: Any) -> int:
     """0 of what is no number: the value itself is told as wrong where it is read."""
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+TRAINERS_BATCH = batch("per_device_train_batch_size", 8)

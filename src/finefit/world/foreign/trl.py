@@ -15,16 +15,15 @@ from finefit.world.entries import Entry
 from .tool import (
     TEMPLATE,
     TRAINER,
+    TRAINERS_BATCH,
     Rule,
     Tool,
     Values,
-    Wrong,
     a_file,
     each,
     left,
     named,
     nothing,
-    trainers_batch,
     unless,
     valued,
 )  # fmt: skip
@@ -39,13 +38,6 @@ UNSAID = {
 ADAPTERS = {"lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.05}
 SAME = """load_in_4bit load_in_8bit bnb_4bit_quant_type lora_r lora_alpha lora_dropout lora_target_modules max_length
     packing assistant_only_loss"""
-
-
-def _file(key: str) -> Rule:
-    def rule(entry: Entry) -> Iterator[Entry | Wrong]:
-        yield from a_file(entry, key, str(entry.value))
-
-    return rule
 
 
 def _adapter(entry: Entry) -> Iterator[Entry]:
@@ -64,7 +56,7 @@ RULES: dict[str, Rule] = {
     **{key: named(key) for key in SAME.split()},
     **each(nothing, "dataset_train_split dataset_test_split dataset_num_proc dataset_config lora_task_type"),
     "model_name_or_path": named("model"),
-    "dataset_name": _file("data"),
+    "dataset_name": a_file("data", lambda entry: [str(entry.value)]),
     "use_peft": _adapter,
     "use_bnb_nested_quant": named("bnb_4bit_use_double_quant"),
     "packing_strategy": unless("bfd", "rows are packed best fit first, and never cut"),
@@ -74,4 +66,4 @@ RULES: dict[str, Rule] = {
     "chat_template_path": left(TEMPLATE),
     "model_revision": unless("main", "a revision is fetched by `hf download --revision`"),
 }
-TRL = Tool("TRL", frozenset({"model_name_or_path"}), RULES, _unsaid, trainers_batch)
+TRL = Tool("TRL", frozenset({"model_name_or_path"}), RULES, _unsaid, TRAINERS_BATCH)
