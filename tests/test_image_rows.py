@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from vision import qwen2_vl
 
-from finefit.api.running import plan_job
+from finefit.api import plan_job
 from finefit.cli.main import run
 from finefit.errors import BadInput
 from finefit.show.live import Lines

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from .exporting import export
     from .files import launch, plan_files, write_files
     from .guiding import guide, write_guide, writer_of
+    from .job_plan import plan_job
     from .own_rows import estimate_rows
     from .planning import plan
     from .pricing import prices
-    from .running import plan_job, read_receipt, train
+    from .running import read_receipt, train
     from .scanning import data
     from .tabling import COUNTS, METHODS, matrix
 
@@ -28,10 +29,11 @@ HOMES = {
     "exporting": ("export",),
     "files": ("launch", "plan_files", "write_files"),
     "guiding": ("guide", "write_guide", "writer_of"),
+    "job_plan": ("plan_job",),
     "own_rows": ("estimate_rows",),
     "planning": ("plan",),
     "pricing": ("prices",),
-    "running": ("plan_job", "read_receipt", "train"),
+    "running": ("read_receipt", "train"),
     "scanning": ("data",),
     "tabling": ("COUNTS", "METHODS", "matrix"),
 }

@@ -70,10 +70,8 @@ def on_one(machine: Machine, knobs: Knobs, why: str) -> None:
     """Refuses several GPUs, and engines."""
     problems = []
     if machine.count > 1:
-        of = "processes" if machine.is_cpu else "GPUs"
-        problems.append(
-            Problem(f"{machine.name} is {machine.count} {of}", where="gpu", hint=machine.name.split("x")[-1])
-        )
+        what = f"{machine.name} is {machine.count} {machine.parts}"
+        problems.append(Problem(what, where="gpu", hint=machine.name.split("x")[-1]))
     for key, is_given in (("zero_stage", knobs.zero_stage is not None), ("fsdp", knobs.fsdp)):
         if is_given:
             problems.append(Problem("no engine goes with this yet", where=key, hint="leave it out"))

@@ -41,12 +41,6 @@ ALIKE = (
 )
 
 
-OF_ONE_RANK = (
-    "predicted is the rank that takes most, with the micro-batch that has the longest row; in which order ranks meet "
-    "shorter rows is not replayed"
-)
-
-
 def estimate(
     model: str,
     *,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from finefit.nouns.engine import HELD
 from finefit.tape.parallel.states import Rank
 from finefit.tape.peaks import held_at, segments
 
-KINDS = ("parameters", "gradients", "optimizer state")
 OF_CATEGORY = {
     "weight": "parameters",
     "adapter": "parameters",
@@ -35,7 +35,7 @@ def held_by(rank: Rank) -> Mapping[str, int]:
     """After the last step that was recorded, before rows are evaluated."""
     recording = rank.recording
     evaluated = [segment.start for segment in segments(recording) if segment.phase == "evaluation"]
-    found = dict.fromkeys(KINDS, 0)
+    found = dict.fromkeys(HELD, 0)
     for (category, *_), held in held_at(recording, min(evaluated, default=len(recording.events)) - 1).items():
         if category in OF_CATEGORY:
             found[OF_CATEGORY[category]] += held.nbytes

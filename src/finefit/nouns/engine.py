@@ -12,6 +12,9 @@ ZeroStage = Literal[0, 1, 2, 3]
 Offload = Literal["none", "optimizer", "all"]
 """What lives in the host's memory: nothing, the optimizer's state, or the parameters too."""
 
+HELD = ("parameters", "gradients", "optimizer state")
+"""Kinds of what a rank holds between two steps, as predicted and as measured."""
+
 
 @dataclass(frozen=True)
 class DDP:

@@ -37,6 +37,11 @@ class Machine:
         return self.gpu is None
 
     @property
+    def parts(self) -> str:
+        """What it counts."""
+        return "processes" if self.is_cpu else "GPUs"
+
+    @property
     def name(self) -> str:
         name = "cpu" if self.gpu is None else self.gpu.name
         return name if self.count == 1 else f"{self.count}x{name}"

@@ -118,7 +118,7 @@ def step_words(event: Mapping[str, Any], plan: Plan | None) -> str:
     parts = [
         f"step {event.get('step')}/{event.get('steps', '?')}",
         "" if loss is None else f"loss {loss:.4f}",
-        preferred_words(event),
+        told_apart_words(event),
         "" if speed is None else f"{speed:.0f} tokens/s",
         memory_words(event, plan),
         f"{human_seconds(left)} left" if left else "",
@@ -126,7 +126,7 @@ def step_words(event: Mapping[str, Any], plan: Plan | None) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def preferred_words(event: Mapping[str, Any]) -> str:
+def told_apart_words(event: Mapping[str, Any]) -> str:
     """Of pairs, how many are told apart rightly; nothing where rows are trained on."""
     right = (event.get("rewards") or {}).get("accuracies")
     return "" if right is None else f"{right:.0%} preferred"
@@ -148,7 +148,7 @@ def event_words(event: Mapping[str, Any]) -> str:
     match event["event"]:
         case "eval":
             loss = event.get("eval_loss", event.get("loss"))
-            preferred = preferred_words(event)
+            preferred = told_apart_words(event)
             words = f" · {preferred}" if preferred else ""
             return "" if loss is None else f"step {event.get('step', 0)} · held-out loss {loss:.4f}{words}"
         case "checkpoint":

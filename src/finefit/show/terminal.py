@@ -12,7 +12,6 @@ from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.host import Host, Need
 from finefit.nouns.ledger import Ledger, Line
-from finefit.nouns.machine import Machine
 from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range, Reason
 from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt, TimeGap
@@ -96,7 +95,7 @@ def _trained(estimate: Estimate) -> dict[str, str]:
         "recomputed": checkpointing_words(knobs.gradient_checkpointing),
         "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
         "kernels": kernel_words(knobs),
-        **({} if estimate.engine is None else {"engine": words_of(estimate.engine, _parts(estimate.machine))}),
+        **({} if estimate.engine is None else {"engine": words_of(estimate.engine, estimate.machine.parts)}),
     }
 
 
@@ -124,7 +123,7 @@ def show_plan(plan: Plan, console: Console) -> None:
         "recomputed": checkpointing_words(knobs.gradient_checkpointing),
         "precision": f"{knobs.dtype} weights, mixed {knobs.mixed_precision}",
         "kernels": kernel_words(knobs),
-        **({} if plan.engine is None else {"engine": words_of(plan.engine, _parts(plan.machine))}),
+        **({} if plan.engine is None else {"engine": words_of(plan.engine, plan.machine.parts)}),
     }
     if data is not None:
         facts["data"] = _data(data)
@@ -138,11 +137,7 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 
 def _on_ranks(plan: Plan) -> str:
-    return f" on {plan.machine.count} {_parts(plan.machine)}" if plan.machine.count > 1 else ""
-
-
-def _parts(machine: Machine) -> str:
-    return "processes" if machine.is_cpu else "GPUs"
+    return f" on {plan.machine.count} {plan.machine.parts}" if plan.machine.count > 1 else ""
 
 
 def _data(data: DataFacts) -> str:

@@ -98,30 +98,36 @@ class OfRun(Evaluated):
         return found
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        started = time.perf_counter()
-        partial = Path(self.args.output_dir)
-        name = f"checkpoint-{self.state.global_step}"
+        started, step = time.perf_counter(), self.state.global_step
+        partial, name = Path(self.args.output_dir), f"checkpoint-{step}"
+        facts = {"step": step, "tokens": self.progress.tokens, "seconds": self.progress.seconds}
         with self.aside():
-            facts = {
-                "step": self.state.global_step,
-                "tokens": self.progress.tokens,
-                "seconds": self.progress.seconds,
-            }
-            refuse_full_disk(partial.parent, self._bytes_to_save())
-            partial.mkdir(exist_ok=True)
+            nbytes = self._bytes_to_save()
+            if self.publishes:
+                refuse_full_disk(partial.parent, nbytes)
+                partial.mkdir(exist_ok=True)
+            self.wait()
             try:
                 super()._save_checkpoint(model, trial)
-                nbytes = publish(partial / name, partial.with_name(name), facts)
+                self.wait()
+                if self.publishes:
+                    nbytes = publish(partial / name, partial.with_name(name), facts)
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
-            rotate(partial.parent, self.keep, self.state.global_step)
-        self.events.write(
-            "checkpoint",
-            step=self.state.global_step,
-            path=f"{partial.parent.name}/{name}",
-            bytes=nbytes,
-            seconds=time.perf_counter() - started,
-        )
+                if self.publishes:
+                    shutil.rmtree(partial, ignore_errors=True)
+            if self.publishes:
+                rotate(partial.parent, self.keep, step)
+            self.wait()
+        path, seconds = f"{partial.parent.name}/{name}", time.perf_counter() - started
+        self.events.write("checkpoint", step=step, path=path, bytes=nbytes, seconds=seconds)
+
+    @property
+    def publishes(self) -> bool:
+        """Of several ranks that write a checkpoint, one makes it visible."""
+        return True
+
+    def wait(self) -> None:
+        """For the other ranks, where there are."""
 
     @contextmanager
     def aside(self) -> Iterator[None]:

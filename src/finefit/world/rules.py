@@ -71,7 +71,7 @@ def batches_multiply(given: Given) -> Iterator[Problem]:
     if GLOBAL in given.wrong:
         return
     wished = f"{GLOBAL} is {job.global_batch_size}" + ("" if GLOBAL in given.entries else " unless it is given")
-    of = "processes" if given.machine and given.machine.is_cpu else "GPUs"
+    of = given.machine.parts if given.machine else "GPUs"
     gpus = f" on {ranks} {of}" if ranks > 1 else ""
     hint = "make them multiply to the global batch; or give the two alone, and it is their product"
     if given.has(MICRO, STEPS):

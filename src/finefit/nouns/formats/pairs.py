@@ -43,10 +43,10 @@ def _wrong_prompted_text(row: Row, blind: str) -> str:
 def _wrong_implicit_text(row: Row, blind: str) -> str:
     if reason := _wrong_text(row, blind):
         return reason
-    start = len(shared(row))
-    if not "".join(shared(row)).removesuffix(" "):  # which TRL leaves to the answers
+    prompt = "".join(shared(row))
+    if not prompt.removesuffix(" "):  # which TRL leaves to the answers
         return "there is no prompt: `chosen` and `rejected` begin differently"
-    short = next((key for key in BOTH if start == len(row[key])), "")
+    short = next((key for key in BOTH if len(prompt) == len(row[key])), "")
     return f"`{short}` has nothing after the prompt" if short else ""
 
 

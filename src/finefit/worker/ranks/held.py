@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
-from ..quantized import hidden_tensors
+from finefit.nouns.engine import HELD
 
-KINDS = ("parameters", "gradients", "optimizer state")
+from ..quantized import hidden_tensors
 
 
 def held_by(trainer: Any) -> dict[str, int]:
@@ -33,7 +33,7 @@ def held_by(trainer: Any) -> dict[str, int]:
         "optimizer state": [*masters, *moments],
     }  # fmt: skip
     found = {kind: sum(_new_bytes(tensor, seen) for tensor in tensors) for kind, tensors in kinds.items()}
-    return {kind: found[kind] for kind in KINDS}
+    return {kind: found[kind] for kind in HELD}
 
 
 def whole(parameter: Any) -> int:

@@ -7,22 +7,18 @@ rank writes its part of a checkpoint, and the first makes it visible when all ha
 
 from __future__ import annotations
 
-import shutil
-import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Sampler
 
 from finefit.errors import RunFailed
 
-from ..checkpoints import publish, refuse_full_disk, rotate
 from ..evaluated import HeldOut
 from ..longest_first import LongestFirst
 from ..packing import fullness
 from ..progress import Progress, tokens_of
-from ..run_trainer import OfRun, RunCallback, RunTrainer
+from ..run_trainer import RunCallback, RunTrainer
 from . import blanks
 from .group import Group
 from .held import held_by, whole
@@ -80,30 +76,12 @@ class RankTrainer(RunTrainer):
         total, count = self.group.sum((own.total, own.count))
         return replace(own, total=total, count=int(count))
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        started = time.perf_counter()
-        partial = Path(self.args.output_dir)
-        name, step = f"checkpoint-{self.state.global_step}", self.state.global_step
-        nbytes = self._bytes_to_save()
-        with self.aside():
-            facts = {"step": step, "tokens": self.progress.tokens, "seconds": self.progress.seconds}
-            if self.group.is_first:
-                refuse_full_disk(partial.parent, nbytes)
-                partial.mkdir(exist_ok=True)
-            self.group.wait()
-            try:
-                super(OfRun, self)._save_checkpoint(model, trial)
-                self.group.wait()
-                if self.group.is_first:
-                    nbytes = publish(partial / name, partial.with_name(name), facts)
-            finally:
-                if self.group.is_first:
-                    shutil.rmtree(partial, ignore_errors=True)
-            if self.group.is_first:
-                rotate(partial.parent, self.keep, step)
-            self.group.wait()
-        path, seconds = f"{partial.parent.name}/{name}", time.perf_counter() - started
-        self.events.write("checkpoint", step=step, path=path, bytes=nbytes, seconds=seconds)
+    @property
+    def publishes(self) -> bool:
+        return self.group.is_first
+
+    def wait(self) -> None:
+        self.group.wait()
 
     def _bytes_to_save(self) -> int:
         """Of all ranks: what each has of the optimizer's state, and the model once."""
