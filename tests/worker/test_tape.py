@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -21,7 +22,8 @@ from finefit.tape.written import decode, encode
 
 pytestmark = pytest.mark.wide(3)
 
-BOUNDS = Bounds((), (512, 3072), (160,))
+FEW = 512
+"""Tokens: up to so many, packed weights may be multiplied by without being unpacked."""
 NF4 = {"quantization": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16"}}
 ONCE: dict[str, Any] = {"rehearsal": {"accumulation": 1}}
 TWICE: dict[str, Any] = {"rehearsal": {"accumulation": 2}}
@@ -67,6 +69,13 @@ def recorded(name: str, point: Point, layers: int) -> Recording:
     return rehearsed(merged(order, changes), [layers, checkpointed])
 
 
+def bounds(name: str) -> Bounds:
+    """As a recipe has them."""
+    order = RECIPES[name]
+    few = (FEW,) if order["model"]["quantization"] else ()
+    return Bounds((), (*few, 3072) if order["peft"] is None else few, (160,) if order["peft"] else ())
+
+
 def letters(name: str, layers: int) -> str:
     return layers * ("A" if RECIPES[name]["gradient_checkpointing"] == "all" else "a")
 
@@ -82,9 +91,9 @@ def is_flat(name: str) -> bool:
 @cache
 def tape(name: str) -> Tape:
     """As `finefit.rehearsal.build` makes it, in this process."""
-    made = Tape((), BOUNDS, {})
+    made = Tape((), bounds(name), {})
     free = Free(None if RECIPES[name]["peft"] else 0, sequences(name), is_flat=is_flat(name))
-    points = first_points(BOUNDS, free)
+    points = first_points(made.bounds, free)
     while points:
         for point in points:
             few = recorded(name, point, 5)
@@ -94,8 +103,8 @@ def tape(name: str) -> Tape:
                 grown = made.with_take(Take(point, (letters(name, 5), letters(name, 6)), few, more))
             made = grown
         told = {point for history in made.histories for point in history.points}
-        more_at = more_points(BOUNDS, free) if len(made.histories) > 1 else []
-        points = [point for point in more_at if point not in told] or further_points(made.histories, BOUNDS, free)
+        more_at = more_points(made.bounds, free) if len(made.histories) > 1 else []
+        points = [point for point in more_at if point not in told] or further_points(made.histories, made.bounds, free)
     return made
 
 
@@ -133,9 +142,21 @@ def test_chunks_beyond_the_third_change_next_to_nothing() -> None:
 
 
 @together("4 bits")
+def test_few_tokens_beside_packed_weights_are_told_by_a_history_of_their_own() -> None:
+    """Their products unpack nothing."""
+    point = Point(2, 171, 32)
+    replayed, direct = tape("4 bits").at(point, "A" * 7), recorded("4 bits", point, 7)
+    assert replayed is not None
+    assert storages_and_events(replayed) == storages_and_events(direct)
+
+
+@together("4 bits")
 def test_under_a_condition_never_met_nothing_is_answered() -> None:
-    """Few tokens may take another 4-bit kernel, and no point had so few."""
-    assert tape("4 bits").at(Point(1, 300, 8), "AAAAA") is None
+    """Few tokens may take another 4-bit kernel: without a point of so few, they are unknown."""
+    made = tape("4 bits")
+    many = [one for one in made.histories if all(point.tokens > FEW for point in one.points)]
+    assert len(many) < len(made.histories)
+    assert replace(made, histories=tuple(many)).at(Point(1, 300, 8), "AAAAA") is None
 
 
 @together("4 bits")

@@ -23,12 +23,11 @@ from finefit.nouns.planned import Candidate, Planned
 from finefit.nouns.workload import Lengths, Packing, Workload
 from finefit.rehearsal.few import Rehearsals
 from finefit.search.advice import Basis, advise, pinned
-from finefit.search.candidates import Asked, candidates
 from finefit.search.choice import choose
 from finefit.search.dials import engines
 from finefit.search.fastest import Search, order
 from finefit.search.packed import beside_packed
-from finefit.search.packing import mixes, ways
+from finefit.search.packing import mixes
 from finefit.search.plan import Answer, Group, search_plan
 from finefit.search.preferences import refuse_unproven, task_of
 from finefit.search.workload import packing_of, workload
@@ -40,6 +39,7 @@ from finefit.world.rows import Rows
 
 from .asked import images_of, method_of
 from .estimating import estimate
+from .weighing import Recipes
 
 Found = Callable[[Job, Method], list[Candidate]]
 
@@ -152,16 +152,12 @@ def search_for(
     rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
     limit, beside = gpu.sure_bytes, beside_tensors(gpu, None).high
     tried, agreed = _groups(job, methods, model, machine, has_engines)
-
-    def found(wished: Job, method: Method) -> list[Candidate]:
-        asked = (Asked(way, method, model, machine, about.lengths) for way in ways(wished, model, about.lengths))
-        return [one for each in asked for one in candidates(each, rehearsals, limit)]
-
+    recipes = Recipes(model, machine, about.lengths, rehearsals, limit, builds)
     checked = _Checked(job, say)
     search = Search(limit, beside, checked.high_bytes)
-    answer = search_plan(tried, found, search)
-    rehearsals.rehearses = False
-    return Searched(about, answer, search, found, say, checked.known, agreed, started)
+    answer = search_plan(tried, recipes.known, recipes.others, search)
+    notes = (*agreed, *recipes.left())
+    return Searched(about, answer, search, recipes.told, say, checked.known, notes, started)
 
 
 @dataclass

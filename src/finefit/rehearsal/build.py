@@ -79,22 +79,14 @@ def _free(recipe: Recipe) -> Free:
     return Free(rank, recipe.point.sequences, recipe.point.batch, recipe.least_length)
 
 
-def _first(recipe: Recipe) -> Iterator[Asked]:
-    for number, point in enumerate(first_points(recipe.bounds, _free(recipe))):
-        yield Asked(recipe, point, proves=bool(recipe.recorded) and number == 0)
-
-
 def _wanted(built: Built) -> Iterator[Asked]:
     """The first points; where they tell several histories: all conditions, and then what each history lacks."""
-    recipe, histories = built.recipe, built.tape.histories
-    if not histories and not built.lost:
-        yield from _first(recipe)
+    recipe, histories, free = built.recipe, built.tape.histories, _free(built.recipe)
     known = {point for history in histories for point in history.points} | set(built.lost)
-    is_told = len(histories) <= 1
-    more = [] if is_told else more_points(recipe.bounds, _free(recipe))
-    missing = [point for point in more if point not in known]
-    for point in missing or further_points(histories, built.tape.bounds, _free(recipe)):
-        yield Asked(recipe, point, proves=False)
+    wanted = [*first_points(recipe.bounds, free), *(more_points(recipe.bounds, free) if len(histories) > 1 else ())]
+    missing = [point for point in wanted if point not in known]
+    for number, point in enumerate(missing or further_points(histories, built.tape.bounds, free)):
+        yield Asked(recipe, point, proves=bool(recipe.recorded) and not known and number == 0)
 
 
 def _rehearsed(asked: Sequence[Asked]) -> tuple[Mapping[str, str], Iterator[Take] | None]:

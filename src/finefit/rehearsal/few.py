@@ -43,8 +43,19 @@ class Rehearsals:
     task: Training = ROWS
     rehearses: bool = True
     # what no tape knows; else it stays unknown
+    unknown: set[int] = field(default_factory=set)
+    # micro-batches that did, of so few tokens that their products of packed weights are others
+    lacks_tapes: bool = False
+    # something stayed unknown, of which no tape tells anything
     _tapes: dict[str, Tape | None] = field(default_factory=dict)
+    _built: set[str] = field(default_factory=set)
+    # keys of tapes that know whatever can be known
     _outlines: dict[tuple[int, Layers, bool], Outline] = field(default_factory=dict)
+
+    def begin(self, *, rehearses: bool) -> None:
+        """Of one list of recipes."""
+        self.rehearses, self.lacks_tapes = rehearses, False
+        self.unknown.clear()
 
     def recipe(self, method: Method, knobs: Knobs, engine: Engine | None) -> Recipe:
         """Of one rank alone."""
@@ -95,21 +106,37 @@ class Rehearsals:
         return None if found is None else (as_asked(found, recipe), setup_of(recipe, knobs.optim))
 
     def _tape(self, recipe: Recipe) -> Tape | None:
-        if recipe.key not in self._tapes:
-            tape = of_atlas(recipe.key) or cache.read(recipe.key)
-            known = tape is not None and tape.history_at(recipe.point) is not None
-            if not (known or self.rehearses):
-                return None
-            self._tapes[recipe.key] = tape if known else self._built(recipe)
-        return self._tapes[recipe.key]
+        """One that tells of the recipe's point, where there is any."""
+        tape = self._read(recipe.key)
+        if tape is not None and tape.history_at(recipe.point) is not None:
+            return tape
+        if self.rehearses and recipe.key not in self._built:
+            return self._new(recipe)
+        if tape is not None and recipe.has_few_tokens:
+            self.unknown.add(recipe.knobs.per_device_train_batch_size)
+        else:
+            self.lacks_tapes = True
+        return None
 
-    def _built(self, recipe: Recipe) -> Tape | None:
+    def _read(self, key: str) -> Tape | None:
+        if key not in self._tapes:
+            self._tapes[key] = of_atlas(key) or cache.read(key)
+        return self._tapes[key]
+
+    def _new(self, recipe: Recipe) -> Tape | None:
         """With those that differ in what is checkpointed alone, which one worker rehearses beside it."""
         self.say("rehearsing recipes that no tape knows: some minutes, once")
         beside = [replace(recipe, knobs=replace(recipe.knobs, gradient_checkpointing=shape)) for shape in SHAPES]
         wanted = {one.key: one for one in (recipe, *beside) if one.recorded or one.key == recipe.key}
-        for one in build(list(wanted.values())):
+        known = {key: tape for key, one in wanted.items() if (tape := self._read(key)) and _may_grow(tape, one)}
+        for one in build(list(wanted.values()), known):
             if one.tape.histories:
                 cache.write(one.recipe.key, one.tape)
-            self._tapes[one.recipe.key] = one.tape if one.is_trusted else None
+            self._built.add(one.recipe.key)
+            self._tapes[one.recipe.key] = one.tape if one.is_trusted else self._tapes[one.recipe.key]
         return self._tapes[recipe.key]
+
+
+def _may_grow(tape: Tape, recipe: Recipe) -> bool:
+    """A tape has one stack, and one recipe's bounds."""
+    return tape.stack == cache.installed() and tape.bounds == recipe.bounds

@@ -125,6 +125,11 @@ class Recipe:
         widest = max(map(_widest, texts)) if self.point.rank else 0
         return Bounds(tuple(sorted(lengths)), tuple(sorted(tokens)), (widest,) if widest else ())
 
+    @property
+    def has_few_tokens(self) -> bool:
+        """Of a micro-batch, beside packed weights: for each of them these are unpacked anew, so it is a slow one."""
+        return SMALL_PRODUCT_TOKENS in self.bounds.tokens and self.point.tokens <= SMALL_PRODUCT_TOKENS
+
     def _image_bounds(self) -> Iterator[int]:
         """Where a mask of the row is larger than the gradient of the images in it, of elements of two bytes and of four
         (`worker/rules/kernels.py`, masked_scatter backward)."""

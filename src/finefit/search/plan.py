@@ -37,13 +37,17 @@ class Answer:
     weighed: int = 0
 
 
-def search_plan(groups: Iterable[Group], candidates: Candidates, search: Search) -> Answer:
-    """Of the first group of which any recipe fits."""
+def search_plan(groups: Iterable[Group], known: Candidates, others: Candidates, search: Search) -> Answer:
+    """Of the first group of which any recipe fits. `others` cost minutes, and are asked for only where none that is
+    `known` fits."""
     answer = Answer()
     for group in groups:
-        found = [one for job in group.jobs for one in candidates(job, group.method)]
-        answer.weighed += len(found)
+        found = _of(group, known)
         answer.best = choose_of(found, search)
+        if answer.best is None:
+            found += _of(group, others)
+            answer.best = choose_of(found, search)
+        answer.weighed += len(found)
         if answer.best is not None:
             answer.among = tuple(found)
             answer.alternatives = tuple(_behind(found, answer.best, search))
@@ -52,6 +56,10 @@ def search_plan(groups: Iterable[Group], candidates: Candidates, search: Search)
         answer.passed_over.append(_too_large(group, found, search.limit_bytes))
         answer.nearest = min([one for one in (answer.nearest, *found) if one], key=_size, default=None)
     return answer
+
+
+def _of(group: Group, candidates: Candidates) -> list[Candidate]:
+    return [one for job in group.jobs for one in candidates(job, group.method)]
 
 
 def _size(candidate: Candidate) -> int:

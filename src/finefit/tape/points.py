@@ -22,6 +22,9 @@ PLACES = (
 condition is met and not met."""
 
 
+FEW = ((1, 0.62, False, 16), (1, 0.85, True, 8), (3, 0.3, False, 12), (2, 0.45, True, 24))
+"""(rows, of a bound of tokens, whether a multiple of 16, rank): where nothing else has as few tokens as that."""
+
 MORE = ((4, 697, 16), (1, 3581, 8), (1, 6007, 8), (1, 9005, 12), (6, 1600, 16))
 """(micro-batch, length, rank) beyond the last bound: where one history does not tell all, each is told in company and
 alone, of few tokens and of many."""
@@ -58,7 +61,19 @@ def first_points(bounds: Bounds, free: Free) -> list[Point]:
     """Some between any two neighbouring bounds of length, with few and with many tokens."""
     edges = [free.least, *(bound for bound in sorted(bounds.lengths) if bound > free.least)]
     ranges = zip(edges, [*edges[1:], None], strict=True)
-    return free.left(point for low, high in ranges for point in _between(low, high, free))
+    usual = [point for low, high in ranges for point in _between(low, high, free)]
+    return free.left([*usual, *_of_few_tokens(usual, bounds, free)])
+
+
+def _of_few_tokens(usual: Sequence[Point], bounds: Bounds, free: Free) -> Iterator[Point]:
+    least = min(point.tokens for point in usual)
+    for bound in bounds.tokens:
+        if bound < least:
+            for batch, part, aligned, rank in FEW:
+                rows = free.batch or batch
+                length = _length(int(part * bound * batch / rows / free.sequences), aligned)
+                if length > free.least:
+                    yield Point(rows, length, rank, sequences=free.sequences)
 
 
 def more_points(bounds: Bounds, free: Free) -> list[Point]:
