@@ -38,6 +38,15 @@ def test_a_job_of_two_lines_is_a_job(read: Read, tmp_path: Path) -> None:
     assert read("") == (Job(model="gpt2", data=str(tmp_path / "rows.jsonl")), ())
 
 
+def test_a_path_that_exists_wins_over_the_hub(read: Read, tmp_path: Path) -> None:
+    """What only the hub can have, is asked of it later."""
+    head = "model: gpt2\ndata: org/rows:train\n"
+    assert read("eval_data: org/held", head=head).job == Job("gpt2", "org/rows:train", "org/held")
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "held").write_text("")
+    assert read("eval_data: org/held", head=head).job.eval_data == str(tmp_path / "org" / "held")
+
+
 BAD = [
     # text, the place, the fragment of the message
     ("lora_rr: 8", "3: lora_rr", "unknown key\n    try: did you mean 'lora_r'?"),
@@ -104,7 +113,7 @@ BAD = [
     ("lora_r: 8\nlora_rank: 16", "4: lora_rank", "given twice"),
     ("eval_data: nowhere.jsonl", "3: eval_data", "no such file"),
     ("eval_data: ./owner/rows", "3: eval_data", "no such file"),
-    ("eval_data: owner/rows", "3: eval_data", "`hf download --repo-type dataset owner/rows`"),
+    ("eval_data: owner/rows.jsonl", "3: eval_data", "no such file"),
     ("eval_data: .", "3: eval_data", "is a folder"),
     ("output_dir: rows.jsonl", "3: output_dir", "this is a file"),
     ("output_dir: ''", "3: output_dir", "needs a value"),

@@ -34,6 +34,7 @@ from finefit.world.pictures import refuse_blind
 from .asked import ONE_REFERENCE, method_of, on_one
 from .deciding import Wish, decide
 from .estimating import OF_ONE_RANK, pace
+from .fetching import restored, rows_here
 
 LEARNT_STEPS = 10
 """Of a run, at least, for its time to say anything of the next one's."""
@@ -48,6 +49,7 @@ def train(
         run = _run_of(Path(job_or_run))
         plan = folder.read_plan(run)
         refuse_absent(plan.machine)
+        restored(plan.fetched, observer.stage)
         folder.to_resume(run)
     else:
         job, notes = read_job(job_or_run, overrides, is_foreign=is_foreign)
@@ -90,6 +92,8 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     model = find_model(job.model, job.trust_remote_code, for_training=True, from_scratch=job.from_scratch)
     if job.task == "dpo":
         on_one(machine, choose(job, machine), ONE_REFERENCE)
+    here = rows_here(job, observer.stage)
+    job = here.job
     files = checked_files(job, cannot_show(model))
     if files.show:
         on_one(machine, choose(job, machine), "rows that show images are trained on one GPU in this version")
@@ -112,7 +116,7 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     of_rank = () if engine is None else (OF_ONE_RANK,)
     lengths = Lengths(own.lengths, own.data.longest_line, is_guessed=False)
     return Plan(
-        job=job,
+        job=here.pinned,
         model=model,
         method=method,
         knobs=estimate.knobs,
@@ -121,13 +125,23 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
         data=own.data,
         steps=optimizer_steps(orders["trainer"], own.data.sequences, machine.count),
         stack=own.stack,
-        notes=(*notes, *agreed, *changed, *found.notes, *own.notes, *before_training(task_of(job)), *of_rank),
+        notes=(
+            *notes,
+            *here.notes,
+            *agreed,
+            *changed,
+            *found.notes,
+            *own.notes,
+            *before_training(task_of(job)),
+            *of_rank,
+        ),
         orders=tracked(orders, job.report_to, estimate.ledger.peak_bytes),
         pace=takes,
         work=None if takes is None else workload(job, estimate.knobs, takes, machine.count, lengths, None),
         chosen=found.chosen,
         engine=engine,
         held=estimate.held,
+        fetched=here.fetched,
     )
 
 

@@ -24,6 +24,7 @@ def _front(plan: Plan) -> list[str]:
         f"base_model: {json.dumps(_name_of(plan))}",
         "library_name: transformers",
         "pipeline_tag: text-generation",
+        *(f"datasets: {json.dumps([name])}" for name in _of_hub(plan)),
         "tags:",
         "- finefit",
         f"- {name_of(plan.method)}",
@@ -36,7 +37,7 @@ def _words(plan: Plan, receipt: Receipt, exported: Exported) -> Iterator[str]:
     yield f"# {base}, fine-tuned"
     yield ""
     on = "preferences (DPO) in " if plan.job.task == "dpo" else ""
-    yield f"{_method_words(plan.method)} of `{base}` on {on}`{Path(plan.job.data or '').name}`, by finefit."
+    yield f"{_method_words(plan.method)} of `{base}` on {on}{_data(plan)}, by finefit."
     if exported.dequantized:
         yield (
             f"The base was trained beside in {_bits(plan.method)} bits; the adapter is merged onto its dequantised "
@@ -107,6 +108,15 @@ def _check(exported: Exported) -> dict[str, str]:
         facts["logits, to the trained model"] = f"at most {far.max_difference:.3g} apart, {mean}"
     rows = f"{exported.rows} rows of the run" if exported.rows else "a greeting: the run's rows are gone"
     return facts | {"compared on": rows}
+
+
+def _of_hub(plan: Plan) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.rows.id for one in plan.fetched if one.key == "data"))
+
+
+def _data(plan: Plan) -> str:
+    """A path of somebody's machine says nothing to others, but for the file's name."""
+    return f"`{plan.job.data}`" if _of_hub(plan) else f"`{Path(plan.job.data or '').name}`"
 
 
 def _name_of(plan: Plan) -> str:

@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from finefit.errors import Problem, nearest
+from finefit.nouns.hub_rows import hub_rows
 from finefit.nouns.job import Job
 
 from .entries import Entry
@@ -20,6 +21,7 @@ from .entries import Entry
 KEYS = tuple(field.name for field in fields(Job))
 REQUIRED = ("model", "data")
 PATHS = ("data", "eval_data", "output_dir")
+ROWS = ("data", "eval_data")
 
 OPTIMIZERS = (
     *("adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop"),
@@ -109,7 +111,8 @@ def _prepared(entry: Entry, hint: Any) -> Any:
     if value.isdigit() and int(value) in _literals(hint):
         return int(value)
     if entry.key in PATHS and value:
-        return _absolute(value, entry.base)
+        of_hub = entry.key in ROWS and not (entry.base / value).exists() and hub_rows(value) is not None
+        return value if of_hub else _absolute(value, entry.base)
     if entry.key == "model" and value:
         return _absolute(value, entry.base) if _is_path(value, entry.base) else value
     if entry.key == "lora_target_modules" and value != "all-linear" and PLAIN_NAMES.fullmatch(value):

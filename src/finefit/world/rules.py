@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from finefit.errors import BadInput, Problem
+from finefit.nouns.hub_rows import hub_rows
 from finefit.nouns.job import Job
 
 from . import engine_rules, packing_rules, preference_rules, writing_rules
@@ -164,9 +163,9 @@ def rows_show_their_own_images(given: Given) -> Iterator[Problem]:
 def files_are_there(given: Given) -> Iterator[Problem]:
     for key in ("data", "eval_data"):
         path = getattr(given.job, key)
-        if given.has(key) and path and not Path(path).is_file():
+        if given.has(key) and path and hub_rows(path) is None and not Path(path).is_file():
             what = "is a folder" if Path(path).is_dir() else "no such file"
-            yield Problem(f"{what}: {path}", where=given.where(key), hint=_file_hint(path, given.entries[key].value))
+            yield Problem(f"{what}: {path}", where=given.where(key), hint=_file_hint(path))
     output = given.job.output_dir
     if given.has("output_dir") and output and Path(output).is_file():
         yield Problem(f"this is a file: {output}", where=given.where("output_dir"), hint="a folder for the run")
@@ -177,16 +176,8 @@ def bad_rows_are_of_a_file(given: Given) -> Iterator[Problem]:
         yield Problem("there are no rows", where=given.where("on_bad_row"), hint="data: FILE, or leave it out")
 
 
-DATASET_ID = re.compile(r"[\w-]+/[\w.-]+")
-
-
-def _file_hint(path: str, written: Any) -> str:
-    if Path(path).is_dir():
-        return "a file of it: JSONL, JSON, CSV or Parquet"
-    if DATASET_ID.fullmatch(str(written)) and not Path(path).suffix:
-        fetch = f"`hf download --repo-type dataset {written}`, and name one of its files"
-        return f"rows of the hub are not downloaded: {fetch}"
-    return ""
+def _file_hint(path: str) -> str:
+    return "a file of it: JSONL, JSON, CSV or Parquet" if Path(path).is_dir() else ""
 
 
 def model_folder_is_one(given: Given) -> Iterator[Problem]:
