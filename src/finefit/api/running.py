@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finefit.lower.images import cannot_show
+from finefit.lower.profiling import profiled
 from finefit.lower.ranks import of_ranks
 from finefit.lower.tracking import tracked
 from finefit.nouns.job import Job
@@ -113,6 +114,8 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
     alone, loop = of_one_rank(engine, recorded, recipe.loop)
     takes = pace(own.recording, replace(recipe, knobs=alone, loop=loop), recorded, engine)
     orders = of_ranks(own.orders, engine, estimate.knobs, has_compiler=has_compiler())
+    steps = optimizer_steps(orders["trainer"], own.data.sequences, machine.count)
+    orders = profiled(orders, job.profile_steps, steps)
     of_rank = () if engine is None else (OF_ONE_RANK,)
     lengths = Lengths(own.lengths, own.data.longest_line, is_guessed=False)
     return Plan(
@@ -123,7 +126,7 @@ def _plan_of(job: Job, notes: Sequence[str], observer: Observer) -> Plan | NoFit
         machine=machine,
         ledger=estimate.ledger,
         data=own.data,
-        steps=optimizer_steps(orders["trainer"], own.data.sequences, machine.count),
+        steps=steps,
         stack=own.stack,
         notes=(
             *notes,

@@ -113,3 +113,5 @@ class Job:
     report_to: Tracker = "none"
     # where loss and memory are followed; accounts and folders by the tracker's own variables
     trust_remote_code: bool = False
+    profile_steps: str | None = None
+    # like `3-5`: optimizer steps that torch's profiler records; the first is 1

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from finefit.errors import Problem, nearest
 from finefit.nouns.hub_rows import hub_rows
 from finefit.nouns.job import Job
+from finefit.nouns.steps import step_range
 
 from .entries import Entry
 
@@ -74,6 +75,7 @@ LIMITS: dict[str, Limit] = {
     "save_total_limit": COUNT,
     "image_size": (lambda text: bool(IMAGE_SIZE.fullmatch(text)), "width and height in pixels, like 1280x720"),
     "images": COUNT,
+    "profile_steps": (lambda text: step_range(text) is not None, "optimizer steps, like 3-5 or 3; the first is 1"),
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from finefit.errors import BadInput, Problem
 from finefit.nouns.hub_rows import hub_rows
 from finefit.nouns.job import Job
+from finefit.nouns.steps import step_range
 
 from . import engine_rules, packing_rules, preference_rules, writing_rules
 from .entries import Entry
@@ -149,6 +150,15 @@ def evaluation_needs_rows(given: Given) -> Iterator[Problem]:
         yield Problem("there are no rows to evaluate on", where=given.where("eval_steps"), hint="eval_data: FILE.jsonl")
 
 
+def profiled_steps_are_trained(given: Given) -> Iterator[Problem]:
+    """Where the job says how many there are; else the plan tells it."""
+    found = step_range(given.job.profile_steps or "")
+    if found is not None and given.has("profile_steps", "max_steps") and 0 < given.job.max_steps < found[1]:
+        yield Problem(
+            f"there is no step {found[1]}", given.where("profile_steps"), f"max_steps is {given.job.max_steps}"
+        )
+
+
 def images_have_a_size(given: Given) -> Iterator[Problem]:
     if given.has("images") and given.job.image_size is None and "image_size" not in given.wrong:
         yield Problem("of which size is not said", where=given.where("images"), hint="image_size: WIDTHxHEIGHT")
@@ -205,6 +215,7 @@ RULES: tuple[Rule, ...] = (
     ligers_loss_comes_with_its_kernels,
     scaled_gradients_need_float32,
     evaluation_needs_rows,
+    profiled_steps_are_trained,
     images_have_a_size,
     rows_show_their_own_images,
     bad_rows_are_of_a_file,
