@@ -183,6 +183,11 @@ class Answers(BaseHTTPRequestHandler):
         if roles.get(name.split("/")[0]) not in ("admin", "write") or user["auth"]["accessToken"]["role"] == "read":
             raise Refused(403, message="You don't have the rights")
 
+    def card(self) -> None:
+        """What stands above a model card is taken as it is."""
+        assert json.loads(self.body)["content"].startswith("---\n")
+        self.json({"errors": [], "warnings": []})
+
     def may_write(self, name: str) -> None:
         self.seen("models", name)
         self.writes(name)
@@ -259,6 +264,7 @@ ROUTES: list[tuple[str, Callable[..., None]]] = [
     (rf"POST /api/(datasets|models)/{NAME}/paths-info/([^/]+)", Answers.paths),
     (rf"GET /api/(datasets|models)/{NAME}/tree/([^/]+)(/?)(.*)", Answers.tree),
     (rf"(?:GET|HEAD) /(datasets)/{NAME}/resolve/([^/]+)/(.+)", Answers.file),
+    (r"POST /api/validate-yaml", Answers.card),
     (r"POST /api/repos/create", Answers.create),
     (rf"POST /api/models/{NAME}/preupload/main", Answers.preupload),
     (rf"POST /{NAME}\.git/info/lfs/objects/batch", Answers.batch),

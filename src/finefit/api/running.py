@@ -50,8 +50,8 @@ def train(
         run = _run_of(Path(job_or_run))
         plan = folder.read_plan(run)
         refuse_absent(plan.machine)
-        restored(plan.fetched, observer.stage)
         folder.to_resume(run)
+        restored(plan.fetched, observer.stage)
     else:
         job, notes = read_job(job_or_run, overrides, is_foreign=is_foreign)
         refuse_elsewhere(machine_named(job.gpu))

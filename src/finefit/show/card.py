@@ -21,7 +21,7 @@ def _front(plan: Plan) -> list[str]:
     """What the hub reads. Names are quoted: YAML takes JSON's strings."""
     return [
         "---",
-        f"base_model: {json.dumps(_name_of(plan))}",
+        f"base_model: {json.dumps(base_name(plan))}",
         "library_name: transformers",
         "pipeline_tag: text-generation",
         *(f"datasets: {json.dumps([name])}" for name in _of_hub(plan)),
@@ -33,7 +33,7 @@ def _front(plan: Plan) -> list[str]:
 
 
 def _words(plan: Plan, receipt: Receipt, exported: Exported) -> Iterator[str]:
-    base = _name_of(plan)
+    base = base_name(plan)
     yield f"# {base}, fine-tuned"
     yield ""
     on = "preferences (DPO) in " if plan.job.task == "dpo" else ""
@@ -119,7 +119,7 @@ def _data(plan: Plan) -> str:
     return f"`{plan.job.data}`" if _of_hub(plan) else f"`{Path(plan.job.data or '').name}`"
 
 
-def _name_of(plan: Plan) -> str:
+def base_name(plan: Plan) -> str:
     """A folder of somebody's machine says nothing to others."""
     return Path(plan.model.id).name if Path(plan.model.id).exists() else plan.model.id
 

@@ -1,7 +1,7 @@
 """Configurations from the Hugging Face hub: what is in the local cache, else one small download.
 
 Goes online only for a config.json, and never when HF_HUB_OFFLINE or a variable like it says so. Rows are asked for in
-hub_data.py, and a model is given away in hub_push.py.
+hub_data.py, and a model is given away in api/pushing.py.
 """
 
 from __future__ import annotations
