@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch.cuda import memory
 
 from finefit.errors import BadInput
 from finefit.lower.profiling import profiled
 from finefit.nouns.steps import step_range
 from finefit.run.events import read_events, steady_laps
+from finefit.worker.events import Events
+from finefit.worker.profiled import profilers
+from finefit.worker.progress import Progress, resident_memory
 
 Runs = Callable[..., Any]
 
@@ -55,6 +62,7 @@ def test_what_was_profiled_is_no_measure_of_a_step(run: Any) -> None:
     (note,) = [event["text"] for event in run.events("note") if "profiled" in event["text"]]
     assert "profile/steps-4-5.json" in note
     assert "a processor has none" in note
+    assert "its own memory is in the process's" in note
     events = read_events(run.path / "events.jsonl")
     seconds = {event["step"]: event["seconds"] for event in run.events("step")}
     laps = steady_laps(events)
@@ -74,10 +82,34 @@ def test_a_run_that_is_stopped_among_them_keeps_what_it_has(new_run: Runs) -> No
     assert len(list((run.path / "profile").iterdir())) == 2
 
 
+def test_on_a_gpu_the_allocators_history_is_written_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch's own functions, which are called as this torch has them; after the steps nothing is recorded."""
+    asked: list[tuple[Any, ...]] = []
+    arguments = signature(memory._record_memory_history_impl)
+
+    def record(enabled: str | None = "all", **how: Any) -> None:
+        arguments.bind(enabled, **how)
+        asked.append((enabled,))
+
+    monkeypatch.setattr(memory, "_record_memory_history", record)
+    monkeypatch.setattr(memory, "_dump_snapshot", lambda name: Path(name).write_bytes(b"a pickle"))
+    events = Events(tmp_path / "events.jsonl")
+    orders = {"profile": {"first": 2, "last": 2}, "device": "cuda"}
+    (profiler,) = profilers(tmp_path, orders, events, Progress(resident_memory), 1)
+    for done in range(3):
+        profiler.on_step_begin(None, SimpleNamespace(global_step=done), None)
+        torch.ones(2) + 1
+        profiler.on_step_end(None, SimpleNamespace(global_step=done + 1), None)
+    assert asked == [("all",), (None,)]
+    assert sorted(path.name for path in (tmp_path / "profile").iterdir()) == [
+        "step-2-rank1.json",
+        "step-2-rank1.pickle",
+    ]
+    assert "may be in what the driver shows" in read_events(tmp_path / "events.jsonl")[-1]["text"]
+
+
 def test_a_run_without_has_nothing_of_it() -> None:
     """Neither in its orders nor on its trainer."""
-    from finefit.worker.profiled import profilers
-
     orders = {"trainer": {}}
     assert profiled(orders, None, 9) == orders
     assert profilers(Path(), profiled(orders, None, 9), None, None) == []  # type: ignore[arg-type]

@@ -27,7 +27,11 @@ FOLDER = "profile"
 """In a run's folder."""
 MOST_ENTRIES = 1_000_000
 """Of the allocator's history: the newest ones. Chosen: some hundred steps of a large model."""
-NO_SNAPSHOT = "; a memory snapshot is CUDA's, and a processor has none"
+OWN_MEMORY = {
+    True: "its own memory is not the allocator's, and may be in what the driver shows",
+    False: "its own memory is in the process's, and in no tensor's; a memory snapshot is CUDA's: a processor has none",
+}
+"""Of the profiler, on a GPU or not."""
 
 
 def profilers(run: Path, orders: dict[str, Any], events: Events, progress: Progress, rank: int = 0) -> list[Any]:
@@ -86,7 +90,8 @@ class Profiler(TrainerCallback):
             self._profile.stop()
             folder = self._run / FOLDER
             folder.mkdir(exist_ok=True)
-            name = f"steps-{self._began}-{step}" + (f"-rank{self._rank}" if self._rank else "")
+            steps = f"steps-{self._began}-{step}" if step > self._began else f"step-{step}"
+            name = steps + (f"-rank{self._rank}" if self._rank else "")
             files = [folder / f"{name}.json"]
             _whole(files[0], self._profile.export_chrome_trace)
             if self._on_gpu:
@@ -98,7 +103,7 @@ class Profiler(TrainerCallback):
             self._events.write("profiled", first=self._began, last=step, files=names)
             self._events.note(
                 f"steps {self._began} to {step} were profiled: {' and '.join(names)}; their times are left out of the "
-                f"receipt's step{'' if self._on_gpu else NO_SNAPSHOT}"
+                f"receipt's step; {OWN_MEMORY[self._on_gpu]}"
             )
 
 
