@@ -164,5 +164,7 @@ def test_an_export_is_told(cli: Cli) -> None:
     assert "1e-06 apart" in said.out
     assert "merging" in said.err
     asked = {"run": "runs/x", "folder": Path("there"), "dtype": "float16", "original_base": True, "as_gguf": True}
-    assert cli.api.asked == asked
+    assert cli.api.asked == asked | {"push_to_hub": None, "private": None}
+    cli("export", "runs/x", "--push-to-hub", "org/name", "--public")
+    assert (cli.api.asked["push_to_hub"], cli.api.asked["private"]) == ("org/name", False)
     assert json.loads(cli("export", "runs/x", "--json").out)["difference"]["max_difference"] == 1e-6

@@ -89,6 +89,8 @@ def test_a_step_is_timed_without_those_that_warm_up(make_plan: MakePlan) -> None
     ]
     assert steady_laps(events) == [(1, 1.0), (1, 2.0), (1, 3.0), (1, 4.0)]
     assert steady_laps(events[:3]) == []
+    profiled = {"event": "profiled", "first": 7, "last": 7}
+    assert steady_laps([*events, profiled]) == [(1, 1.0), (1, 2.0), (1, 4.0)]
 
 
 def test_steps_that_were_repeated_count_once(make_plan: MakePlan) -> None:

@@ -19,6 +19,7 @@ from finefit.nouns.exported import Exported
 from finefit.nouns.sampling import Sampling
 from finefit.run import worker
 from finefit.show import exported, live
+from hub import serving
 
 pytestmark = pytest.mark.xdist_group("export run")
 
@@ -68,6 +69,35 @@ def test_an_export_is_a_model_like_any_other(run: Path, done: Exported) -> None:
     assert done.rows == 2
     said = [api.generate(place, ["w5 w6", "w1"], Sampling(6)) for place in (str(run), done.folder)]
     assert said[0] == said[1]
+
+
+def test_an_export_is_pushed_whole_once_it_has_passed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the real client; whoever may not write is told before anything is merged."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with serving() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        said: list[str] = []
+        with pytest.raises(BadInput, match="does not take the token"):
+            api.export(str(run), tmp_path / "out", push_to_hub="me/tuned", say=said.append)
+        assert (said, hub.models, list(tmp_path.iterdir())) == ([], {}, [])
+        hub.users["hf_secret"] = {"name": "me", "orgs": [], "auth": {"accessToken": {"role": "write"}}}
+        done = api.export(str(run), tmp_path / "out", push_to_hub="tuned", say=said.append)
+    repository = hub.models["me/tuned"]
+    pushed = repository.commits[repository.head]
+    assert repository.private
+    assert done.pushed == f"{hub.url}/me/tuned/commit/{repository.head}"
+    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= pushed.keys()
+    assert pushed == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    places = [path for path in [*run.rglob("*"), *(tmp_path / "out").rglob("*")] if path.is_file()]
+    assert not [path for path in places if b"hf_secret" in path.read_bytes()]
+    assert said.index("reading it back, and comparing it with what was trained") < said.index(
+        f"pushing {len(pushed)} files to me/tuned"
+    )
 
 
 def test_the_card_has_the_receipts_figures(run: Path, done: Exported) -> None:

@@ -72,7 +72,7 @@ def read(folder: Path, config: Mapping[str, Any], **options: str) -> ReadJob:
     (folder / "rows.jsonl").write_text("")
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "mine.json").write_text("")
-    (folder / "data" / "dataset_info.json").write_text(json.dumps({"mine": {"file_name": "mine.json"}}))
+    (folder / "data" / "dataset_info.json").write_text(json.dumps(LISTED | {"mine": {"file_name": "mine.json"}}))
     (folder / "other.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
     return read_job(folder / "other.yaml", {"gpu": "cpu", **options}, is_foreign=True)
 
@@ -175,9 +175,34 @@ def test_nothing_is_left_without_a_word(tmp_path: Path) -> None:
     assert "wandb_project" not in notes  # it is empty, as if it were not there
 
 
+HUB = {"path": "org/rows", "name": "plain", "split": "train[:90%]", "type": "chat_template"}
+LISTED = {"theirs": {"hf_hub_url": "org/rows", "subset": "plain"}}
+SPLIT = {"dataset_config": "plain", "dataset_train_split": "train_sft", "eval_strategy": "steps"}
+OF_HUB = [
+    (AXOLOTL | {"datasets": [HUB]}, "org/rows:plain:train[:90%]", None),
+    (AXOLOTL | {"datasets": [{"path": "org/rows"}], "test_datasets": [{"path": "org/rows", "split": "val"}]},
+     "org/rows", "org/rows:val"),
+    (FACTORY | {"dataset": "theirs"}, "org/rows:plain:train", None),
+    (TRL | {"dataset_name": "org/rows"} | SPLIT, "org/rows:plain:train_sft", "org/rows:plain:test"),
+    (TRL | {"dataset_name": "org/rows"}, "org/rows:train", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "data", "eval_data"), OF_HUB)
+def test_rows_of_the_hub_are_named_as_a_job_names_them(
+    tmp_path: Path, config: dict[str, Any], data: str, eval_data: str | None
+) -> None:
+    """With the config, the split and the held-out split that the tool reads; what is here wins."""
+    job = read(tmp_path, config).job
+    assert (job.data, job.eval_data) == (data, eval_data)
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "rows").write_text("")
+    assert read(tmp_path, AXOLOTL | {"datasets": [{"path": "org/rows"}]}).job.data == str(tmp_path / "org" / "rows")
+
+
 WRONG = [
     (AXOLOTL | {"datasets": [{"path": "a"}, {"path": "b"}]}, "2 data sets"),
-    (AXOLOTL | {"datasets": [{"path": "tatsu-lab/alpaca"}]}, "tatsu-lab/alpaca is no file that is here"),
+    (AXOLOTL | {"datasets": [{"path": "alpaca"}]}, "alpaca is no file that is here"),
     (AXOLOTL | {"rl": "kto"}, "kto is not trained by finefit"),
     (AXOLOTL | {"lora_r": "many"}, "other.yaml:10: lora_r: 'many' is not a whole number"),
     (FACTORY | {"finetuning_type": "freeze"}, "freeze is not trained by finefit"),

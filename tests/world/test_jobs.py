@@ -38,6 +38,15 @@ def test_a_job_of_two_lines_is_a_job(read: Read, tmp_path: Path) -> None:
     assert read("") == (Job(model="gpt2", data=str(tmp_path / "rows.jsonl")), ())
 
 
+def test_a_path_that_exists_wins_over_the_hub(read: Read, tmp_path: Path) -> None:
+    """What only the hub can have, is asked of it later."""
+    head = "model: gpt2\ndata: org/rows:train\n"
+    assert read("eval_data: org/held", head=head).job == Job("gpt2", "org/rows:train", "org/held")
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "held").write_text("")
+    assert read("eval_data: org/held", head=head).job.eval_data == str(tmp_path / "org" / "held")
+
+
 BAD = [
     # text, the place, the fragment of the message
     ("lora_rr: 8", "3: lora_rr", "unknown key\n    try: did you mean 'lora_r'?"),
@@ -54,6 +63,10 @@ BAD = [
     ("learning_rate: .inf", "3: learning_rate", "inf is out of range"),
     ("learning_rate: -1e-4", "3: learning_rate", "out of range\n    try: above 0"),
     ("num_train_epochs: 0", "3: num_train_epochs", "out of range"),
+    ("profile_steps: 5-3", "3: profile_steps", "5-3 is out of range\n    try: optimizer steps, like 3-5"),
+    ("profile_steps: some", "3: profile_steps", "some is out of range"),
+    ("profile_steps: 0", "3: profile_steps", "0 is out of range"),
+    ("max_steps: 4\nprofile_steps: 3-5", "4: profile_steps", "there is no step 5\n    why: max_steps is 4"),
     ("max_steps: 0", "3: max_steps", "at least 1, or -1 for none"),
     ("seed: -1", "3: seed", "out of range"),
     ("warmup_ratio: 3", "3: warmup_ratio", "3 is no ratio"),
@@ -104,7 +117,7 @@ BAD = [
     ("lora_r: 8\nlora_rank: 16", "4: lora_rank", "given twice"),
     ("eval_data: nowhere.jsonl", "3: eval_data", "no such file"),
     ("eval_data: ./owner/rows", "3: eval_data", "no such file"),
-    ("eval_data: owner/rows", "3: eval_data", "`hf download --repo-type dataset owner/rows`"),
+    ("eval_data: owner/rows.jsonl", "3: eval_data", "no such file"),
     ("eval_data: .", "3: eval_data", "is a folder"),
     ("output_dir: rows.jsonl", "3: output_dir", "this is a file"),
     ("output_dir: ''", "3: output_dir", "needs a value"),

@@ -17,7 +17,9 @@ from finefit.nouns.plan import Plan
 from finefit.run import folder as runs
 from finefit.run import gguf, receipt, worker
 from finefit.run.aside import aside, refuse_filled
-from finefit.show.card import card_of
+from finefit.show.card import base_name, card_of
+
+from . import pushing
 
 SHARD_BYTES = 5_000_000_000
 """Of one file: MAX_SHARD_SIZE of huggingface_hub 1.x."""
@@ -30,10 +32,16 @@ def export(
     *,
     original_base: bool = False,
     as_gguf: bool = False,
+    push_to_hub: str | None = None,
+    private: bool | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """A folder that anybody loads: by default `merged` in the run's own, in the dtype of the run. Raises `BadInput`,
-    `RunFailed`, `Interrupted`; then nothing is left."""
+    `RunFailed`, `Interrupted`; then nothing is left.
+
+    `push_to_hub`: a repository that gets the folder, once it has passed its own comparison; `private`: whether it is
+    made so, by default yes. Where the upload fails, the folder stays.
+    """
     found = runs.open_run(Path(run))
     outcome, plan = receipt.read(found.path), runs.read_plan(found)
     target = folder or found.path / "merged"
@@ -41,6 +49,7 @@ def export(
         _refuse_same(plan)
     refuse_filled(target)
     converter = gguf.converter() if as_gguf else None
+    hub = _asked(push_to_hub, private)
     orders = json.loads(found.orders.read_text())
     chosen = dtype or plan.knobs.dtype
     with aside(target) as partial:
@@ -59,10 +68,22 @@ def export(
         )
         exported = _read(answer, str(target), chosen)
         (partial / "README.md").write_text(card_of(plan, outcome, exported), encoding="utf-8")
-    if converter is None:
+    if converter is not None:
+        say("converting to GGUF")
+        exported = replace(exported, gguf=str(gguf.convert(converter, target)))
+    if hub is None:
         return exported
-    say("converting to GGUF")
-    return replace(exported, gguf=str(gguf.convert(converter, target)))
+    return replace(exported, pushed=pushing.push(target, hub, f"{base_name(plan)}, fine-tuned by finefit", say))
+
+
+def _asked(name: str | None, private: bool | None) -> pushing.Target | None:
+    """Before the merge, which may take an hour."""
+    if name is not None:
+        return pushing.ask(name, private)
+    if private is not None:
+        where = "--private" if private else "--public"
+        raise BadInput(Problem("means nothing here", where, "nothing is pushed", "--push-to-hub org/name"))
+    return None
 
 
 def _refuse_same(plan: Plan) -> None:

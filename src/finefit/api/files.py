@@ -26,12 +26,16 @@ from finefit.world.jobs import read_job
 from finefit.world.models import find_model
 from finefit.world.rows import is_plain
 
+from .fetching import rows_here
+
 
 def plan_files(job: Job, choice: Estimate) -> Files:
     """`choice`: of a plan of this job."""
     model = os.path.abspath(Path(job.model).expanduser()) if _is_here(job.model) else job.model
-    told = replace(pinned(job, choice), model=model, gpu=_gpu(job, choice))
-    return files_of(told, choice, _weights(choice.model), reads_rows=_reads(job))
+    here = rows_here(job, lambda _: None)
+    told = replace(pinned(here.pinned, choice), model=model, gpu=_gpu(job, choice))
+    rows = (here.job.data, here.job.eval_data)
+    return files_of(told, choice, _weights(choice.model), reads_rows=_reads(here.job), rows=rows)
 
 
 def _reads(job: Job) -> bool:

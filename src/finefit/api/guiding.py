@@ -27,6 +27,7 @@ from finefit.world.models import find_model
 
 from .asked import answer_of, images_of, method_of
 from .estimating import estimate, estimate_answer
+from .fetching import rows_here
 from .planning import plan
 from .pricing import prices
 from .tabling import matrix
@@ -48,6 +49,7 @@ def guide(
     say = progress or (lambda _: None)
     named = tuple(gpus) or ((job.gpu,) if job.gpu not in ("auto", "cpu") else USUAL_GPUS)
     _refuse(job, named)
+    job = rows_here(job, say).pinned  # asked of a hub once
     subject = Subject(
         job=replace(job, max_length=job.max_length or USUAL_LENGTH, task="sft", packing=False),
         model=find_model(job.model, job.trust_remote_code),

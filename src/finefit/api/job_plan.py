@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finefit.lower.images import cannot_show
+from finefit.lower.profiling import profiled
 from finefit.lower.ranks import of_ranks
 from finefit.lower.tracking import tracked
 from finefit.nouns.job import Job
@@ -32,6 +33,7 @@ from finefit.world.pictures import refuse_blind
 from .asked import ONE_REFERENCE, method_of, on_one
 from .deciding import Decided, Wish, decide
 from .estimating import pace
+from .fetching import RowsHere, rows_here
 
 OF_ONE_RANK = (
     "predicted is the rank that takes most, with the micro-batch that has the longest row; in which order ranks meet "
@@ -47,21 +49,23 @@ def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) ->
 def plan_of(read: ReadJob, observer: Observer) -> Plan | NoFit:
     """Of a job that is read."""
     trackers.refuse_lacking(read.job.report_to)
-    wish, said = _wished(read.job, observer)
+    wish, here, said = _wished(read.job, observer)
     found = decide(wish)
     if isinstance(found, NoFit):
         return found
-    return _planned(wish, found, (*read.notes, *said))
+    plan = _planned(wish, found, (*read.notes, *here.notes, *said))
+    return replace(plan, job=here.pinned, fetched=here.fetched)
 
 
-def _wished(job: Job, observer: Observer) -> tuple[Wish, tuple[str, ...]]:
-    """With what is usual where the job is silent, and what was changed for the model."""
+def _wished(job: Job, observer: Observer) -> tuple[Wish, RowsHere, tuple[str, ...]]:
+    """With what is usual where the job is silent; its rows, and what was changed for the model."""
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True, from_scratch=job.from_scratch)
     knobs = choose(job, machine)
     if job.task == "dpo":
         on_one(machine, knobs, ONE_REFERENCE)
-    files = checked_files(job, cannot_show(model))
+    here = rows_here(job, observer.stage)
+    files = checked_files(here.job, cannot_show(model))
     if files.show:
         on_one(machine, knobs, "rows that show images are trained on one GPU in this version")
         refuse_blind(Path(str(model.folder)))
@@ -70,7 +74,7 @@ def _wished(job: Job, observer: Observer) -> tuple[Wish, tuple[str, ...]]:
     refuse_lacking(engine_for(knobs, machine, model))
     refuse_unproven(task_of(job), method, knobs, model)
     recipe = Recipe(model, method, knobs, machine, OURS, job.trust_remote_code, task=task_of(job))
-    return Wish(job, files, recipe, observer), (*agreed, *changed)
+    return Wish(here.job, files, recipe, observer), here, (*agreed, *changed)
 
 
 def _planned(wish: Wish, found: Decided, notes: tuple[str, ...]) -> Plan:
@@ -81,6 +85,8 @@ def _planned(wish: Wish, found: Decided, notes: tuple[str, ...]) -> Plan:
     alone, loop = of_one_rank(engine, recorded, recipe.loop)
     takes = pace(own.recording, replace(recipe, knobs=alone, loop=loop), recorded, engine)
     orders = of_ranks(own.orders, engine, knobs, has_compiler=has_compiler())
+    steps = optimizer_steps(orders["trainer"], own.data.sequences, ranks)
+    orders = profiled(orders, job.profile_steps, steps)
     lengths = Lengths(own.lengths, own.data.longest_line, is_guessed=False)
     of_rank = () if engine is None else (OF_ONE_RANK,)
     return Plan(
@@ -91,7 +97,7 @@ def _planned(wish: Wish, found: Decided, notes: tuple[str, ...]) -> Plan:
         machine=recipe.machine,
         ledger=estimate.ledger,
         data=own.data,
-        steps=optimizer_steps(orders["trainer"], own.data.sequences, ranks),
+        steps=steps,
         stack=own.stack,
         notes=(*notes, *found.notes, *own.notes, *before_training(task_of(job)), *of_rank),
         orders=tracked(orders, job.report_to, estimate.ledger.peak_bytes),

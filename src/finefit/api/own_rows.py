@@ -27,6 +27,7 @@ from finefit.search.preferences import refuse_unproven, task_of
 from finefit.world.models import find_model, with_tokenizer
 
 from .asked import ONE_REFERENCE, machine_or_reference, method_of, on_one
+from .fetching import rows_here
 
 
 def estimate_rows(
@@ -38,6 +39,8 @@ def estimate_rows(
     rows = "a file's rows are replayed on one GPU; `--max-length` in its place answers for several"
     on_one(machine, knobs, ONE_REFERENCE if job.task == "dpo" else rows)
     model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
+    here = rows_here(job, progress or (lambda _: None))
+    job = here.job
     files = checked_files(job, cannot_show(model))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)
@@ -46,7 +49,7 @@ def estimate_rows(
     say = progress or (lambda _: None)
     say("rehearsing the training step")
     estimate, _ = on_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
-    return replace(estimate, notes=(*notes, *agreed, *changed, *estimate.notes))
+    return replace(estimate, notes=(*notes, *here.notes, *agreed, *changed, *estimate.notes))
 
 
 def on_rows(

@@ -11,6 +11,7 @@ from finefit.rehearsal.files import checked_files, read_as
 from finefit.world.models import find_model
 
 from .asked import machine_or_reference
+from .fetching import rows_here
 from .searching import Sought, search_for, sought
 
 
@@ -24,10 +25,12 @@ def plan(
     """`methods`: tried in this order; the job's own where none is named. Without `builds`, recipes that no tape knows
     are left out. Raises `BadInput`."""
     model = find_model(job.model, job.trust_remote_code)
+    here = rows_here(job, progress or (lambda _: None))
+    job = here.job
     machine, notes = machine_or_reference(job.gpu)
     files = checked_files(job) if job.data else None
     read = () if files is None else read_as(job, files)
-    about = sought(job, model, machine, None if files is None else files.train, (*notes, *read))
+    about = sought(job, model, machine, None if files is None else files.train, (*notes, *here.notes, *read))
     _refuse_long_rows(job, about)
     return search_for(about, methods or (job.method,), progress or (lambda _: None), builds=builds).planned()
 

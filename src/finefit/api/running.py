@@ -14,6 +14,7 @@ from finefit.world import calibrations
 from finefit.world.gpus import machine_named, refuse_absent, refuse_elsewhere
 from finefit.world.jobs import read_job
 
+from .fetching import restored
 from .job_plan import plan_of
 
 LEARNT_STEPS = 10
@@ -30,6 +31,7 @@ def train(
         plan = folder.read_plan(run)
         refuse_absent(plan.machine)
         folder.to_resume(run)
+        restored(plan.fetched, observer.stage)
     else:
         read = read_job(job_or_run, overrides, is_foreign=is_foreign)
         refuse_elsewhere(machine_named(read.job.gpu))

@@ -16,6 +16,8 @@ from finefit.world.lengths import counted_lengths
 from finefit.world.models import find_model, with_tokenizer
 from finefit.world.rows import Rows, repeated, scan
 
+from .fetching import file_here
+
 WRITTEN = "by the model's own tokenizer and chat template, as TRL prepares rows"
 NO_STACK = "the training libraries are not installed: no row is written with the chat template"
 IMAGES = "what images take is not counted here: `finefit estimate MODEL --data FILE` does"
@@ -25,8 +27,9 @@ PAIRS = "the tokens of a pair are those of the prompt and the longer answer"
 def data(
     path: str, *, model: str | None = None, max_length: int | None = None, progress: Callable[[str], None] | None = None
 ) -> DataReport:
-    """Every row, good or bad. Raises `BadInput` where the file itself cannot be read."""
+    """Every row, good or bad; `path` may name rows of the hub. Raises `BadInput` where there is no file to read."""
     say = progress or (lambda _: None)
+    path, fetched = file_here(path, say)
     found, has_tokenizer = (None, False) if model is None else with_tokenizer(find_model(model))
     rows = scan(path, "" if found is None else cannot_show(found))
     looked, notes = _looked(path, rows, found if has_tokenizer else None, say)
@@ -57,7 +60,7 @@ def data(
         ),
         examples=() if looked is None else looked.examples,
         checks=() if looked is None else looked.checks,
-        notes=(*notes, *((PAIRS,) if is_pairs else ()), *((IMAGES,) if rows.shown else ())),
+        notes=(*fetched, *notes, *((PAIRS,) if is_pairs else ()), *((IMAGES,) if rows.shown else ())),
     )
 
 

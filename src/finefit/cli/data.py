@@ -13,7 +13,7 @@ BAD_ROWS = 2
 
 
 def command(
-    file: Annotated[str, about("FILE", "JSONL, JSON, CSV or Parquet.")],
+    file: Annotated[str, about("FILE", "JSONL, JSON, CSV or Parquet; or rows of the hub: org/name:split.")],
     *,
     model: Annotated[
         str | None, option("MODEL", f"{MODEL}: rows are counted and written as its trainer would.")

@@ -27,6 +27,23 @@ def command(
         ),
     ] = False,
     gguf: Annotated[bool, typer.Option("--gguf", help="And DIR.gguf, by llama.cpp's own converter.")] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ORG/NAME",
+            show_default=False,
+            help="And upload DIR there, once it has passed; with HF_TOKEN or `hf auth login`, asked before the merge.",
+        ),
+    ] = None,
+    private: Annotated[
+        bool | None,
+        typer.Option(
+            "--private/--public",
+            show_default=False,
+            help="Of a new repository. Unlike transformers' own it is private: a model can be made to repeat its "
+            "rows, and what was public is not taken back.  [default: private]",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Merge a run's adapter into one model: safetensors, tokenizer, template, model card.
@@ -37,7 +54,16 @@ def command(
     from finefit.show import exported, json, live
 
     with live.working() as say:
-        done = api.export(run, output, dtype, original_base=original_base, as_gguf=gguf, say=say)
+        done = api.export(
+            run,
+            output,
+            dtype,
+            original_base=original_base,
+            as_gguf=gguf,
+            push_to_hub=push_to_hub,
+            private=private,
+            say=say,
+        )
     if as_json:
         json.write(exported.to_json(done))
     else:

@@ -37,7 +37,7 @@ RECIPE: dict[str, tuple[Any, Any]] = {
     ),
     "method": (Annotated[Text, option("full|lora|qlora4|qlora8", "What is trained, beside what. [lora]")], None),
     "data": (
-        Annotated[Text, option("FILE", "Rows to train on: they decide how long sequences are, and what they show.")],
+        Annotated[Text, option("FILE", "Rows to train on, or org/name:split: they say lengths, and what is shown.")],
         None,
     ),
     "on_bad_row": (

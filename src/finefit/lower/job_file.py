@@ -45,7 +45,10 @@ SECTIONS: tuple[Section, ...] = (
             *("vit_gradient_checkpointing", "reference", "reference_bits", "image_size", "images"),
         ),
     ),
-    ("the run", ("logging_steps", "eval_steps", "save_steps", "save_total_limit", "trust_remote_code")),
+    (
+        "the run",
+        ("logging_steps", "eval_steps", "save_steps", "save_total_limit", "trust_remote_code", "profile_steps"),
+    ),
 )
 """A comment, and the keys below it. `output_dir` is not repeated: the same job can be run again."""
 

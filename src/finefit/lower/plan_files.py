@@ -35,14 +35,17 @@ OTHER_PAIRS = (
 NO_ROWS = "no rows are named yet: fill in `data` in job.yaml, and DATA in train.py"
 
 
-def files_of(job: Job, choice: Estimate, weights: str, *, reads_rows: bool = True) -> Files:
+def files_of(
+    job: Job, choice: Estimate, weights: str, *, reads_rows: bool = True, rows: tuple[str, str | None] | None = None
+) -> Files:
     """`job`: as `pinned` made it; `weights`: where a script finds them, a folder or a hub id; `reads_rows`: whether a
-    script can read the job's files."""
+    script can read the job's files; `rows`: where these are, if the job names rows of the hub."""
     sees = "vision_config" in choice.model.config
     launch = "" if sees else launch_line(choice.engine)
     texts = {JOB: job_yaml(job, choice), **_engine_files(job, choice)}
     if not sees:
-        told = job if reads_rows else replace(job, data="", eval_data=None)
+        data, eval_data = (rows or (job.data, job.eval_data)) if reads_rows else ("", None)
+        told = replace(job, data=data, eval_data=eval_data)
         texts |= {SCRIPT: _script(told, choice, weights, launch), LAUNCH: launch + "\n"}
     others = OTHER_PAIRS if job.task == "dpo" else OTHER_ROWS
     notes = ((SEES,) if sees else ()) + (() if job.data else (NO_ROWS,)) + (() if reads_rows else (others,))

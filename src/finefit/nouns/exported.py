@@ -34,3 +34,5 @@ class Exported:
     from_trained: Apart | None = None
     # where `difference` is not to the trained model: in 8 bits, and on the original weights of a quantised base
     gguf: str | None = None
+    pushed: str | None = None
+    # the page of its commit on the hub

@@ -24,7 +24,8 @@ class Job:
     model: str
     # hub id, local folder, config.json, or a bundled name
     data: str
-    # JSONL, JSON, CSV or Parquet, in one of the formats of `nouns/formats`
+    # JSONL, JSON, CSV or Parquet, in one of the formats of `nouns/formats`; or of the hub, as `nouns/hub_rows`
+    # has it: a path that exists wins
     eval_data: str | None = None
     # held-out rows, in the same format
     on_bad_row: OnBadRow = "stop"
@@ -112,3 +113,5 @@ class Job:
     report_to: Tracker = "none"
     # where loss and memory are followed; accounts and folders by the tracker's own variables
     trust_remote_code: bool = False
+    profile_steps: str | None = None
+    # like `3-5`: optimizer steps that torch's profiler records; the first is 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from .data import DataFacts
 from .engine import Engine
+from .hub_rows import FetchedRows
 from .job import Job
 from .knobs import Knobs
 from .ledger import Ledger
@@ -46,3 +47,5 @@ class Plan:
     # None: one process; the ledger is that of the rank that takes most
     held: Mapping[str, int] = field(default_factory=dict)
     # by each rank between two steps, as `Estimate` has it
+    fetched: tuple[FetchedRows, ...] = ()
+    # from the hub; nothing where the job names files

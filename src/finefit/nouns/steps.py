@@ -1,8 +1,9 @@
-"""How many optimizer steps a run takes."""
+"""How many optimizer steps a run takes, and which of them are meant."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 
@@ -13,3 +14,15 @@ def optimizer_steps(arguments: Mapping[str, float], rows: int, ranks: int = 1) -
     micro_batches = math.ceil(rows / (arguments["per_device_train_batch_size"] * ranks))
     per_epoch = math.ceil(micro_batches / arguments["gradient_accumulation_steps"])
     return math.ceil(arguments["num_train_epochs"] * per_epoch)
+
+
+RANGE = re.compile(r"(\d{1,9})(-(\d{1,9}))?", re.ASCII)
+
+
+def step_range(text: str) -> tuple[int, int] | None:
+    """`3-5` or `3`: the first step and the last; the first of a run is 1. None where it is no range."""
+    found = RANGE.fullmatch(text)
+    if found is None:
+        return None
+    first, last = int(found[1]), int(found[3] or found[1])
+    return (first, last) if 1 <= first <= last else None

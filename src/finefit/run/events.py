@@ -49,12 +49,14 @@ def kept_steps(events: Iterable[Event]) -> list[Event]:
 
 def steady_laps(events: Sequence[Event]) -> list[tuple[int, float]]:
     """Steps and seconds between two reports of the steps that count, without the first ones of each process, which load
-    kernels and warm up."""
+    kernels and warm up, and without those that were profiled, which are slower."""
     starts = [event["resumed_from"] for event in events if event["event"] == "started"]
+    profiled = [(event["first"], event["last"]) for event in events if event["event"] == "profiled"]
     return [
         (after["step"] - before["step"], after["seconds"])
         for before, after in pairwise(kept_steps(events))
         if all(after["step"] <= start or before["step"] >= start + WARMING_STEPS for start in starts)
+        and all(after["step"] < first or before["step"] >= last for first, last in profiled)
     ]
 
 

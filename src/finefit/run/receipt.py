@@ -84,7 +84,7 @@ def receipt_of(
         device=_range_gap(plan.ledger.device, events, "device_bytes"),
         rows=None if plan.data is None else plan.data.rows,
         rows_left_out=0 if plan.data is None else plan.data.left_out + plan.data.eval_left_out,
-        step=_step(plan.work, done, steady_laps(events)),
+        step=_step(plan.work, done, steady_laps(events), was_profiled=bool(_last(events, "profiled"))),
         preferred=_last(events, "eval", when="after").get("rewards", {}).get("accuracies"),
         held=gaps(plan.held, ranks),
         ranks=ranks,
@@ -137,8 +137,13 @@ def _range_gap(predicted: Range | None, events: Sequence[Event], what: str) -> R
     return RangeGap(predicted.low, predicted.typical, predicted.high, measured)
 
 
-def _step(work: Workload | None, done: Event, laps: Sequence[tuple[int, float]]) -> TimeGap | None:
-    """Of the mean step: rows, and so steps, are of many lengths. Where a run has no steps but its first, of these."""
+def _step(
+    work: Workload | None, done: Event, laps: Sequence[tuple[int, float]], *, was_profiled: bool
+) -> TimeGap | None:
+    """Of the mean step: rows, and so steps, are of many lengths. Where a run has no steps but its first, of these; of
+    what was profiled, nothing is said."""
+    if was_profiled and not laps:
+        return None
     steps = sum(count for count, _ in laps)
     measured, steady = (sum(seconds for _, seconds in laps), steps) if steps else (done["seconds"], 0)
     if work is None or not done["steps"] or not measured:

@@ -21,9 +21,10 @@ def _front(plan: Plan) -> list[str]:
     """What the hub reads. Names are quoted: YAML takes JSON's strings."""
     return [
         "---",
-        f"base_model: {json.dumps(_name_of(plan))}",
+        f"base_model: {json.dumps(base_name(plan))}",
         "library_name: transformers",
         "pipeline_tag: text-generation",
+        *(f"datasets: {json.dumps([name])}" for name in _of_hub(plan)),
         "tags:",
         "- finefit",
         f"- {name_of(plan.method)}",
@@ -32,11 +33,11 @@ def _front(plan: Plan) -> list[str]:
 
 
 def _words(plan: Plan, receipt: Receipt, exported: Exported) -> Iterator[str]:
-    base = _name_of(plan)
+    base = base_name(plan)
     yield f"# {base}, fine-tuned"
     yield ""
     on = "preferences (DPO) in " if plan.job.task == "dpo" else ""
-    yield f"{_method_words(plan.method)} of `{base}` on {on}`{Path(plan.job.data or '').name}`, by finefit."
+    yield f"{_method_words(plan.method)} of `{base}` on {on}{_data(plan)}, by finefit."
     if exported.dequantized:
         yield (
             f"The base was trained beside in {_bits(plan.method)} bits; the adapter is merged onto its dequantised "
@@ -109,7 +110,16 @@ def _check(exported: Exported) -> dict[str, str]:
     return facts | {"compared on": rows}
 
 
-def _name_of(plan: Plan) -> str:
+def _of_hub(plan: Plan) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.rows.id for one in plan.fetched if one.key == "data"))
+
+
+def _data(plan: Plan) -> str:
+    """A path of somebody's machine says nothing to others, but for the file's name."""
+    return f"`{plan.job.data}`" if _of_hub(plan) else f"`{Path(plan.job.data or '').name}`"
+
+
+def base_name(plan: Plan) -> str:
     """A folder of somebody's machine says nothing to others."""
     return Path(plan.model.id).name if Path(plan.model.id).exists() else plan.model.id
 

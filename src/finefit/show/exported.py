@@ -38,6 +38,8 @@ def lines_of(exported: Exported) -> list[str]:
         lines.append(f"from the trained model, which multiplied otherwise: {_apart(exported.from_trained)}")
     if exported.gguf:
         lines.append(f"{exported.gguf}: by llama.cpp's converter, not compared")
+    if exported.pushed:
+        lines.append(f"pushed: {exported.pushed}")
     return lines
 
 

@@ -1,6 +1,6 @@
 """The worker as a process: `python -m finefit.worker train RUN`, or `chat ORDERS`, or with another verb and ORDERS OUT:
-rehearse, generation, measure, calibrate, generate, data, export. A run on several ranks is led by a process that forks
-them.
+rehearse, generation, measure, calibrate, generate, data, fetch, export. A run on several ranks is led by a process that
+forks them.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
 the input, or why it `failed`; a run says so in its events, a chat on its own pipe. All other words go to stderr. torch
@@ -30,7 +30,8 @@ from .stop import EXIT_STOPPED, Stop, Stopped
 
 ANSWERS = {
     "rehearse": "rehearse", "generation": "generation", "measure": "measure", "calibrate": "calibrate",
-    "generate": "generate", "data": "data", "export": "export.run",
+    "generate": "generate", "data": "data", "fetch": "fetch",
+    "export": "export.run",
 }  # fmt: skip
 """The module of each verb that writes one answer. It imports torch, so it is imported late."""
 REHEARSALS = ("rehearse", "generation")

@@ -15,6 +15,7 @@ measured    kind (recorder: file; allocator: phases peak_bytes reserved_bytes de
 checkpoint  step path bytes seconds
 saved       path bytes
 reloaded    max_difference tolerance agrees
+profiled    first last files (steps under the profiler, and what was written of them)
 note        text
 stopped     (can be resumed)
 failed      reason

@@ -27,6 +27,7 @@ from .events import Events
 from .packing import is_flattened, packed
 from .preferences import load_reference, preference_arguments, task_of
 from .processor import papers_of, processor_of, tokenizer_of
+from .profiled import profilers
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
 from .recorder import Recorder
 from .rows import conversations_in_parts, dataset_of
@@ -84,8 +85,9 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
         done = read_manifest(resume)
         progress.restore(done["step"], done["tokens"], done["seconds"])
     callback = RunCallback(events, progress, stop, measured_already=resume is not None)
+    callbacks = [callback, *profilers(run, orders, events, progress)]
     trainer = made_trainer(
-        run, orders, measure, events=events, progress=progress, callbacks=[callback], check=stop.check
+        run, orders, measure, events=events, progress=progress, callbacks=callbacks, check=stop.check
     )
     callback.on_measured = lambda: measure.write(trainer)
     stop.check()

@@ -13,13 +13,16 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from finefit.errors import Problem, nearest
+from finefit.nouns.hub_rows import hub_rows
 from finefit.nouns.job import Job
+from finefit.nouns.steps import step_range
 
 from .entries import Entry
 
 KEYS = tuple(field.name for field in fields(Job))
 REQUIRED = ("model", "data")
 PATHS = ("data", "eval_data", "output_dir")
+ROWS = ("data", "eval_data")
 
 OPTIMIZERS = (
     *("adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop"),
@@ -72,6 +75,7 @@ LIMITS: dict[str, Limit] = {
     "save_total_limit": COUNT,
     "image_size": (lambda text: bool(IMAGE_SIZE.fullmatch(text)), "width and height in pixels, like 1280x720"),
     "images": COUNT,
+    "profile_steps": (lambda text: step_range(text) is not None, "optimizer steps, like 3-5 or 3; the first is 1"),
 }
 
 
@@ -109,7 +113,8 @@ def _prepared(entry: Entry, hint: Any) -> Any:
     if value.isdigit() and int(value) in _literals(hint):
         return int(value)
     if entry.key in PATHS and value:
-        return _absolute(value, entry.base)
+        of_hub = entry.key in ROWS and not (entry.base / value).exists() and hub_rows(value) is not None
+        return value if of_hub else _absolute(value, entry.base)
     if entry.key == "model" and value:
         return _absolute(value, entry.base) if _is_path(value, entry.base) else value
     if entry.key == "lora_target_modules" and value != "all-linear" and PLAIN_NAMES.fullmatch(value):

@@ -1,6 +1,7 @@
 """Configurations from the Hugging Face hub: what is in the local cache, else one small download.
 
-Goes online only for a config.json, and never when HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE says so.
+Goes online only for a config.json, and never when HF_HUB_OFFLINE or a variable like it says so. Rows are asked for in
+hub_data.py, and a model is given away in api/pushing.py.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 CONFIG = "config.json"
 CONNECT_SECONDS = 5.0
 """How long to wait for an answer at all; huggingface_hub's own retries take 23 s where there is no network."""
@@ -44,7 +45,10 @@ def downloaded_config(repo: str) -> Path:
     variable = is_offline()
     if variable:
         raise NotReachable(f"neither bundled nor in the hub's cache, and {variable} is set")
-    _knock()
+    try:
+        knock()
+    except NotReachable as error:
+        raise NotReachable(f"neither bundled nor in the hub's cache, and {error}") from None
     try:
         import huggingface_hub
     except ImportError:
@@ -54,10 +58,10 @@ def downloaded_config(repo: str) -> Path:
     try:
         return Path(huggingface_hub.hf_hub_download(repo, CONFIG))
     except Exception as error:  # its tree of errors, and that of its HTTP library, differ by version
-        raise NotReachable(f"not bundled, and the hub gave none: {_first_line(error)}") from None
+        raise NotReachable(f"not bundled, and the hub gave none: {first_line(error)}") from None
 
 
-def _knock() -> None:
+def knock() -> None:
     """Fails at once where the hub cannot be reached. Behind a proxy only the proxy could tell."""
     from urllib.request import getproxies
 
@@ -68,9 +72,7 @@ def _knock() -> None:
     try:
         socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
     except OSError as error:
-        raise NotReachable(
-            f"neither bundled nor in the hub's cache, and {address.hostname} says nothing: {error}"
-        ) from None
+        raise NotReachable(f"{address.hostname} says nothing: {error}") from None
 
 
 def _cached(repo: str, name: str) -> str | None:
@@ -83,6 +85,6 @@ def _cached(repo: str, name: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from finefit.errors import BadInput, Problem
+from finefit.nouns.hub_rows import hub_rows
 from finefit.nouns.job import Job
+from finefit.nouns.steps import step_range
 
 from . import engine_rules, packing_rules, preference_rules, writing_rules
 from .entries import Entry
@@ -150,6 +150,15 @@ def evaluation_needs_rows(given: Given) -> Iterator[Problem]:
         yield Problem("there are no rows to evaluate on", where=given.where("eval_steps"), hint="eval_data: FILE.jsonl")
 
 
+def profiled_steps_are_trained(given: Given) -> Iterator[Problem]:
+    """Where the job says how many there are; else the plan tells it."""
+    found = step_range(given.job.profile_steps or "")
+    if found is not None and given.has("profile_steps", "max_steps") and 0 < given.job.max_steps < found[1]:
+        yield Problem(
+            f"there is no step {found[1]}", given.where("profile_steps"), f"max_steps is {given.job.max_steps}"
+        )
+
+
 def images_have_a_size(given: Given) -> Iterator[Problem]:
     if given.has("images") and given.job.image_size is None and "image_size" not in given.wrong:
         yield Problem("of which size is not said", where=given.where("images"), hint="image_size: WIDTHxHEIGHT")
@@ -164,9 +173,9 @@ def rows_show_their_own_images(given: Given) -> Iterator[Problem]:
 def files_are_there(given: Given) -> Iterator[Problem]:
     for key in ("data", "eval_data"):
         path = getattr(given.job, key)
-        if given.has(key) and path and not Path(path).is_file():
+        if given.has(key) and path and hub_rows(path) is None and not Path(path).is_file():
             what = "is a folder" if Path(path).is_dir() else "no such file"
-            yield Problem(f"{what}: {path}", where=given.where(key), hint=_file_hint(path, given.entries[key].value))
+            yield Problem(f"{what}: {path}", where=given.where(key), hint=_file_hint(path))
     output = given.job.output_dir
     if given.has("output_dir") and output and Path(output).is_file():
         yield Problem(f"this is a file: {output}", where=given.where("output_dir"), hint="a folder for the run")
@@ -177,16 +186,8 @@ def bad_rows_are_of_a_file(given: Given) -> Iterator[Problem]:
         yield Problem("there are no rows", where=given.where("on_bad_row"), hint="data: FILE, or leave it out")
 
 
-DATASET_ID = re.compile(r"[\w-]+/[\w.-]+")
-
-
-def _file_hint(path: str, written: Any) -> str:
-    if Path(path).is_dir():
-        return "a file of it: JSONL, JSON, CSV or Parquet"
-    if DATASET_ID.fullmatch(str(written)) and not Path(path).suffix:
-        fetch = f"`hf download --repo-type dataset {written}`, and name one of its files"
-        return f"rows of the hub are not downloaded: {fetch}"
-    return ""
+def _file_hint(path: str) -> str:
+    return "a file of it: JSONL, JSON, CSV or Parquet" if Path(path).is_dir() else ""
 
 
 def model_folder_is_one(given: Given) -> Iterator[Problem]:
@@ -214,6 +215,7 @@ RULES: tuple[Rule, ...] = (
     ligers_loss_comes_with_its_kernels,
     scaled_gradients_need_float32,
     evaluation_needs_rows,
+    profiled_steps_are_trained,
     images_have_a_size,
     rows_show_their_own_images,
     bad_rows_are_of_a_file,

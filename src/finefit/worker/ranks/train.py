@@ -14,6 +14,7 @@ from transformers import set_seed
 
 from ..checkpoints import read_manifest, step_of, sweep
 from ..events import Events
+from ..profiled import profilers
 from ..progress import resident_memory
 from ..saved import logits_of, rows_to_check
 from ..stage import Stage
@@ -55,7 +56,8 @@ def _train(
         progress.restore(done["step"], done["tokens"], done["seconds"])
     resumed = resume is not None
     callback = RankCallback(events, progress, stop, resumed, engine=orders["engine"]["name"], resumed=resumed)
-    watchers = {"events": events, "progress": progress, "callbacks": [callback], "check": stop.check}
+    callbacks = [callback, *profilers(run, orders, events, progress, group.rank)]
+    watchers = {"events": events, "progress": progress, "callbacks": callbacks, "check": stop.check}
     trainer = made_trainer(run, orders, measure, kind=RankTrainer, elements=whole, **watchers)
     assert isinstance(trainer, RankTrainer)
     trainer.divide(group)

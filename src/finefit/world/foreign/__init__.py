@@ -44,7 +44,7 @@ def translated(path: Path, gpus: int, settled: Collection[str] = ()) -> Translat
     read: dict[str, Entry] = {}
     notes = [f"{path}: read as a configuration of {tool.name}"]
     problems: list[Problem] = []
-    for entry in given.values():
+    for entry in tool.joined(given).values():
         for found in _found(tool, entry):
             match found:
                 case Entry() if found.key in settled:

@@ -31,6 +31,7 @@ from .tool import (
     left,
     named,
     nothing,
+    of_hub,
     unless,
     valued,
 )  # fmt: skip
@@ -41,15 +42,19 @@ def _sets(entry: Entry) -> list[Mapping[str, Any]]:
 
 
 def _files(entry: Entry) -> list[str]:
-    said = [one.get("data_files") or one.get("path") for one in _sets(entry)]
+    said = [one.get("data_files") or _path(one) for one in _sets(entry)]
     return [str(name) for files in said for name in (files if isinstance(files, list) else [files])]
+
+
+def _path(one: Mapping[str, Any]) -> str:
+    return of_hub(one.get("path"), one.get("name"), one.get("split"), one.get("revision"))
 
 
 def _dataset(key: str) -> Rule:
     def rule(entry: Entry) -> Iterator[Entry | Left | Wrong]:
         yield from a_file(key, _files)(entry)
         for one in _sets(entry):
-            for name in sorted(one.keys() - {"path", "data_files", "ds_type", "split"}):
+            for name in sorted(one.keys() - {"path", "data_files", "ds_type", "split", "name", "revision"}):
                 yield Left(f"{name} {one[name]}: {TEMPLATE}")
 
     return rule

@@ -31,6 +31,7 @@ from .tool import (
     left,
     named,
     nothing,
+    of_hub,
     unless,
     valued,
 )  # fmt: skip
@@ -49,7 +50,10 @@ def _file(entry: Entry, name: str) -> str:
     """By the list of data sets where there is one, else the name itself."""
     for folder in (entry.base / FOLDER, Path.cwd() / FOLDER, entry.base):
         try:
-            return str(folder / json.loads((folder / INFO).read_text(encoding="utf-8"))[name]["file_name"])
+            told = json.loads((folder / INFO).read_text(encoding="utf-8"))[name]
+            if "hf_hub_url" in told:
+                return of_hub(told["hf_hub_url"], told.get("subset"), told.get("split", "train"))
+            return str(folder / told["file_name"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return name

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from finefit.nouns.hub_rows import NOTATION, HubRows, hub_rows
 from finefit.nouns.job import Tracker
 from finefit.world.entries import Entry
 
@@ -42,6 +43,8 @@ class Tool:
     # from what a file says, and what was read of it: what the tool does besides, in a job's keys
     batch: Callable[[Values], Any]
     # sequences of one GPU in one step
+    joined: Callable[[Mapping[str, Entry]], Mapping[str, Entry]] = lambda given: given
+    # what several of its keys say together, as the entry of one
 
 
 DECIDED = "a plan decides it"
@@ -101,24 +104,31 @@ def inverted(key: str) -> Rule:
 
 
 def a_file(key: str, names: Callable[[Entry], list[str]]) -> Rule:
-    """One data file that is there: from the folder of the configuration or, as tools are started, from here."""
+    """One data file that is there: from the folder of the configuration or, as tools are started, from here; or
+    rows that a hub may have, which is asked later."""
 
     def rule(entry: Entry) -> Iterator[Entry | Wrong]:
         match names(entry):
             case [name]:
-                found = [base / name for base in (entry.base, Path.cwd()) if (base / name).is_file()]
-                yield (
-                    replace(entry, key=key, value=str(found[0]))
-                    if found
-                    else Wrong(
-                        f"{name} is no file that is here", f"{option(key)} FILE; what a hub has, `hf download` fetches"
-                    )
-                )
+                found = [str(base / name) for base in (entry.base, Path.cwd()) if (base / name).is_file()]
+                if found or hub_rows(name) is not None:
+                    yield replace(entry, key=key, value=found[0] if found else name)
+                else:
+                    hint = f"{option(key)} FILE, or rows of the hub: {NOTATION}"
+                    yield Wrong(f"{name} is no file that is here", hint)
             case several:
                 hint = f"one file of all of them, {option(key)} FILE"
                 yield Wrong(f"{len(several)} data sets: finefit trains on one file", hint)
 
     return rule
+
+
+def of_hub(name: Any, config: Any = None, split: Any = None, revision: Any = None) -> str:
+    """A data set as a job names it; a file's name as it is."""
+    found = hub_rows(str(name))
+    if found is None:
+        return str(name)
+    return str(HubRows(found.id, *(None if value is None else str(value) for value in (config, split, revision))))
 
 
 def option(key: str) -> str:
