@@ -105,6 +105,25 @@ def test_a_model_that_sees_nothing_is_shown_nothing(
     assert f"{data}:1: the row has images: {why}" in capsys.readouterr().err
 
 
+def test_a_scan_counts_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the model's own processor makes them; pixels that cannot be read, and an image that is not there, by line."""
+    names = [picture(tmp_path, *size) for size in ((300, 200), (56, 70))]
+    (tmp_path / "cut.png").write_bytes((tmp_path / names[0]).read_bytes()[:60])
+    rows = [row("a"), row("a", *names), row("a", "cut.png"), row("a", "gone.png"), row("a long one " * 9)]
+    data = write(tmp_path / "rows.jsonl", *rows)
+    assert run(["data", data, "--model", str(SEEING), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert [bad["where"] for bad in told["bad"]] == [f"{data}:3", f"{data}:4"]
+    assert "the pixels of the image" in told["bad"][0]["reason"]
+    assert all(check["is_right"] for check in told["checks"])
+    shown = told["shown"]
+    assert (shown["rows"], shown["smallest"], shown["largest"]) == (1, [56, 70], [300, 200])
+    assert (shown["longest"]["where"], shown["longest_text"]["where"]) == (f"{data}:5", f"{data}:5")
+    assert told["image_share"] == shown["image_tokens"] / told["tokens"]["total"]
+    assert run(["data", data]) == 2
+    assert "in images" not in capsys.readouterr().out
+
+
 def test_a_run_of_a_blind_model_trains_on_no_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They are not left out in silence."""
     (tmp_path / "job.yaml").write_text("model: examples/base\ndata: rows.jsonl\ngpu: cpu\n")
