@@ -160,12 +160,13 @@ def test_what_does_not_go_with_images_is_refused(tmp_path: Path, capsys: pytest.
 
 
 def test_a_row_with_an_image_is_not_answered_as_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is named, wherever its image is."""
+    """It is named, wherever its image is, where a model sees nothing."""
     parts = [{"type": "image", "image": "40x40.png"}, {"type": "text", "text": "a"}]
     asked = write(tmp_path / "asked.jsonl", row("a", picture(tmp_path, 40, 40)), row(parts))
-    assert run(["generate", str(SEEING), "--input", asked, "-o", str(tmp_path / "out.jsonl")]) == 2
+    blind = Path(__file__).parent.parent / "examples" / "base"
+    assert run(["generate", str(blind), "--input", asked, "-o", str(tmp_path / "out.jsonl")]) == 2
     said = capsys.readouterr().err
-    assert all(f"{asked}:{line}: the row has images" in said for line in (1, 2))
+    assert all(f"{asked}:{line}: the row has images: llama sees nothing" in said for line in (1, 2))
 
 
 def test_a_size_does_not_go_with_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
