@@ -105,6 +105,25 @@ def test_a_model_that_sees_nothing_is_shown_nothing(
     assert f"{data}:1: the row has images: {why}" in capsys.readouterr().err
 
 
+def test_a_scan_counts_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the model's own processor makes them; pixels that cannot be read, and an image that is not there, by line."""
+    names = [picture(tmp_path, *size) for size in ((300, 200), (56, 70))]
+    (tmp_path / "cut.png").write_bytes((tmp_path / names[0]).read_bytes()[:60])
+    rows = [row("a"), row("a", *names), row("a", "cut.png"), row("a", "gone.png"), row("a long one " * 9)]
+    data = write(tmp_path / "rows.jsonl", *rows)
+    assert run(["data", data, "--model", str(SEEING), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert [bad["where"] for bad in told["bad"]] == [f"{data}:3", f"{data}:4"]
+    assert "the pixels of the image" in told["bad"][0]["reason"]
+    assert all(check["is_right"] for check in told["checks"])
+    shown = told["shown"]
+    assert (shown["rows"], shown["smallest"], shown["largest"]) == (1, [56, 70], [300, 200])
+    assert (shown["longest"]["where"], shown["longest_text"]["where"]) == (f"{data}:5", f"{data}:5")
+    assert told["image_share"] == shown["image_tokens"] / told["tokens"]["total"]
+    assert run(["data", data]) == 2
+    assert "in images" not in capsys.readouterr().out
+
+
 def test_a_run_of_a_blind_model_trains_on_no_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They are not left out in silence."""
     (tmp_path / "job.yaml").write_text("model: examples/base\ndata: rows.jsonl\ngpu: cpu\n")
@@ -141,12 +160,13 @@ def test_what_does_not_go_with_images_is_refused(tmp_path: Path, capsys: pytest.
 
 
 def test_a_row_with_an_image_is_not_answered_as_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is named, wherever its image is."""
+    """It is named, wherever its image is, where a model sees nothing."""
     parts = [{"type": "image", "image": "40x40.png"}, {"type": "text", "text": "a"}]
     asked = write(tmp_path / "asked.jsonl", row("a", picture(tmp_path, 40, 40)), row(parts))
-    assert run(["generate", str(SEEING), "--input", asked, "-o", str(tmp_path / "out.jsonl")]) == 2
+    blind = Path(__file__).parent.parent / "examples" / "base"
+    assert run(["generate", str(blind), "--input", asked, "-o", str(tmp_path / "out.jsonl")]) == 2
     said = capsys.readouterr().err
-    assert all(f"{asked}:{line}: the row has images" in said for line in (1, 2))
+    assert all(f"{asked}:{line}: the row has images: llama sees nothing" in said for line in (1, 2))
 
 
 def test_a_size_does_not_go_with_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,6 +84,12 @@ class Talker:
         answer = f"{text.upper()} {len(self.told)}"
         on_text(answer)
         return Answer(answer, 2)
+
+    def attach(self, path: str) -> tuple[int, int]:
+        if path == "gone.png":
+            raise BadInput(Problem("cannot be read"))
+        self.told.append(path)
+        return 4, 3
 
     def stop(self) -> None:
         """Nothing is being said."""
@@ -173,12 +179,18 @@ class Api(ModuleType):
         self._note(run=run)
         return replace(RECEIPT, run=run)
 
-    def generate(self, target: str, prompts: list[str], sampling: Sampling, base: bool) -> list[str]:
-        self._note(target=target, prompts=prompts, sampling=sampling, base=base)
+    def generate(
+        self, target: str, prompts: list[str], sampling: Sampling, base: bool, images: Sequence[str] = ()
+    ) -> list[str]:
+        self._note(
+            target=target, prompts=prompts, sampling=sampling, base=base, **({"images": images} if images else {})
+        )
         return [prompt.upper() for prompt in prompts]
 
-    def compare(self, target: str, prompts: list[str], sampling: Sampling) -> tuple[list[str], list[str]]:
-        return prompts, self.generate(target, prompts, sampling, False)
+    def compare(
+        self, target: str, prompts: list[str], sampling: Sampling, images: Sequence[str] = ()
+    ) -> tuple[list[str], list[str]]:
+        return prompts, self.generate(target, prompts, sampling, False, images)
 
     def generate_file(self, target: str, path: Path, output: Path, sampling: Sampling, **how: Any) -> AnsweredFile:
         how.pop("say")("answering")

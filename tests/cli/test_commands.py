@@ -128,6 +128,8 @@ def test_a_file_is_answered_as_it_is_asked(cli: Cli) -> None:
     [
         ("", "nothing is asked"),
         ("--prompt a --input x --output y", "--prompt: means nothing with --input"),
+        ("--image a.png --input x --output y", "--image: means nothing with --input"),
+        ("--image a.png", "nothing is asked"),
         ("--input x", "--input: needs --output"),
         ("--output x --prompt a", "--output: needs --input"),
         ("--prompt a --base --compare", "--base: means nothing with --compare"),
@@ -155,6 +157,27 @@ def test_a_conversation_is_one_object(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sys.stdin", io.StringIO("one\nbad\n"))
     turns = json.loads(cli("chat", "gpt2", "--json", "--temperature", "0").out)["turns"]
     assert [(turn["prompt"], turn["answer"]) for turn in turns] == [("one", "ONE 1")]
+
+
+def test_images_come_before_words(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every prompt, in their order; in a chat with the line after them, until it is said or forgotten."""
+    said = cli("generate", "gpt2", "--prompt", "a", "--image", "x y.png", "--image", "z.png", "--json")
+    assert cli.api.asked["images"] == ["x y.png", "z.png"]
+    assert json.loads(said.out)["images"] == ["x y.png", "z.png"]
+    lines = "/image x y.png\n/image z.png\none\ntwo\n/image z.png\n/reset\nthree\n/image z.png\nbad\nfour\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    turns = json.loads(cli("chat", "gpt2", "--json").out)["turns"]
+    assert [(turn["answer"], turn.get("images")) for turn in turns] == [
+        ("ONE 3", ["x y.png", "z.png"]), ("TWO 4", None), ("THREE 1", None), ("FOUR 3", None),
+    ]  # fmt: skip
+
+
+def test_a_pipe_that_shows_no_image_ends(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows would be about another one."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\n/image gone.png\ntwo\n"))
+    said = cli("chat", "gpt2")
+    assert (said.code, said.out) == (2, "ONE 1\n")
+    assert "cannot be read" in said.err
 
 
 def test_an_export_is_told(cli: Cli) -> None:

@@ -13,14 +13,10 @@ import pytest
 from processors import loadable
 from vision import FAMILIES
 
-from finefit.nouns.knobs import Knobs
-from finefit.nouns.method import LoRA
 from finefit.rehearsal.files import Files
 from finefit.rehearsal.own_images import told_of
-from finefit.rehearsal.recipe import Recipe
 from finefit.worker.longest_first import LongestFirst
 from finefit.worker.seeing import with_first
-from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 from finefit.world.rows import check_rows
 
@@ -38,8 +34,7 @@ def seeing(new_run: Callable[..., Any], orders: Any, tmp_path_factory: pytest.Te
         shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model"))
         train, held_out = folder / "rows.jsonl", folder / "heldout.jsonl"
         files = Files(check_rows(train, blind=""), check_rows(held_out, blind=""))
-        recipe = Recipe(find_model(str(model)), LoRA(), Knobs(0), machine_named("cpu"))
-        told = told_of(files, recipe)
+        told = told_of(files, find_model(str(model)))
         data = {"train": str(train), "eval": str(held_out), **told.data, "first": FULLEST}
         usual = {
             "model": orders()["model"] | {"folder": str(model)},

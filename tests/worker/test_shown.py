@@ -59,7 +59,7 @@ def told(path: str, config: dict[str, Any], folder: Path | None = None, **change
     )
     order["model"]["config"] = config
     recipe = Recipe(Model("", config), LoRA(), Knobs(max_length=0, per_device_train_batch_size=2), machine_named("cpu"))
-    return merged(with_images(order, told_of(Files(rows, None), recipe), rows, recipe), changes)
+    return merged(with_images(order, told_of(Files(rows, None), recipe.model), rows, recipe), changes)
 
 
 def rehearsed(order: dict[str, Any]) -> tuple[Recording, Any]:

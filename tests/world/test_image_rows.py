@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from finefit.errors import BadInput
 from finefit.nouns.formats.images import refs_of, wrong_with_images
-from finefit.world.image_files import Unreadable, size_of
-from finefit.world.rows import check_rows
+from finefit.world.image_files import Looks, Unreadable, size_of
+from finefit.world.rows import check_rows, scan
 from pictures import picture, png, row, said, write
 
 Image = pytest.importorskip("PIL.Image")
@@ -144,6 +144,19 @@ def test_nothing_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
     assert size_of("cut.png", tmp_path) == (3000, 2000)
     assert size_of("cut.jpg", tmp_path) == (300, 200)
+
+
+def test_pixels_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    """A picture that was cut is bad input then, with its name; and so is a size that the model refuses."""
+    raw = png(300, 200)
+    (tmp_path / "cut.png").write_bytes(raw[: len(raw) // 2])
+    file = write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 40, 20)), row("a", "cut.png"))
+    assert not scan(file, "").left_out
+    [bad] = scan(file, "", Looks(decodes=True)).left_out
+    assert bad.where == f"{file}:2"
+    assert f"the pixels of the image {tmp_path / 'cut.png'} cannot be read" in bad.reason
+    [bad] = scan(file, "", Looks(refused=lambda size: "too small" if size[0] < 50 else "")).left_out
+    assert (bad.where, bad.reason) == (f"{file}:1", "an image is 40 × 20: too small")
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")

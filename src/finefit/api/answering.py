@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from finefit import whole
 from finefit.errors import BadInput, Problem
+from finefit.lower.images import cannot_show, tokens_of
 from finefit.lower.orders import base_orders
 from finefit.nouns.knobs import Dtype, Knobs
 from finefit.nouns.sampling import AnsweredFile, Sampling
@@ -19,24 +21,38 @@ from finefit.run.events import Event
 from finefit.search.packed import to_run
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
+from finefit.world.pictures import refuse_blind
 from finefit.world.questions import Question, read_questions
+
+from .showing import NOTHING, Chat, looks_of, model_in, sees, show, stamps_of
 
 Orders = dict[str, Any]
 LIKELIEST = Sampling()
 
 
-def generate(target: str, prompts: Sequence[str], sampling: Sampling = LIKELIEST, base: bool = False) -> list[str]:
-    """One answer a prompt, from a run's model with its adapter, or from a model folder; `base` leaves it out."""
-    asked = [[{"role": "user", "content": prompt}] for prompt in prompts]
+def generate(
+    target: str,
+    prompts: Sequence[str],
+    sampling: Sampling = LIKELIEST,
+    base: bool = False,
+    images: Sequence[str] = (),
+) -> list[str]:
+    """One answer a prompt, from a run's model with its adapter, or from a model folder; `base` leaves it out. `images`:
+    files that are shown with each prompt, before its words. Raises `BadInput`."""
+    orders = _orders(target, base)
+    shown = show(images, orders) if images else NOTHING
+    asked = [[{"role": "user", "content": shown.before(prompt)}] for prompt in prompts]
     where = [f"prompt {number}" for number in range(1, len(prompts) + 1)]
-    texts: list[str] = _ask(_orders(target, base), asked, where, sampling)["texts"]
+    texts: list[str] = _ask(orders, asked, where, sampling, [shown.added] * len(prompts))["texts"]
     return texts
 
 
-def compare(target: str, prompts: Sequence[str], sampling: Sampling = LIKELIEST) -> tuple[list[str], list[str]]:
+def compare(
+    target: str, prompts: Sequence[str], sampling: Sampling = LIKELIEST, images: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
     """Of the model before and after the run. One after the other: the two need not fit at once."""
     _refuse_model(target)
-    return generate(target, prompts, sampling, True), generate(target, prompts, sampling)
+    return generate(target, prompts, sampling, True, images), generate(target, prompts, sampling, images=images)
 
 
 def generate_file(
@@ -58,22 +74,29 @@ def generate_file(
         raise BadInput(Problem("is there already", where=str(output), hint="another file, or move that one away"))
     if not output.parent.is_dir():
         raise BadInput(Problem("there is no such folder", where=str(output.parent)))
-    questions = read_questions(path)
     parts = {"base_answer": True, "answer": False} if compared else {"answer": base}
+    orders_of = {name: _orders(target, is_base) for name, is_base in parts.items()}
+    model = model_in(orders_of["answer"])
+    questions = read_questions(path, cannot_show(model), looks_of(model))
+    if any(question.sizes for question in questions):
+        refuse_blind(Path(str(model.folder)))
+    added = [tokens_of(model, question.sizes) for question in questions]
     found, kept = {}, []
     for name, is_base in parts.items():
         say(f"answering {len(questions):,} rows" + (", without the adapter" if is_base else ""))
         lines = _lines_of(output, target, questions, sampling, is_base, batch)
         asked = [question.messages for question in questions]
         where = [question.where for question in questions]
-        orders, kept_in = _orders(target, is_base), str(lines.absolute())
-        found[name] = _ask(orders, asked, where, sampling, batch, kept_in, lambda event: say(event["text"]))
+        kept_in = str(lines.absolute())
+        found[name] = _ask(
+            orders_of[name], asked, where, sampling, added, batch, kept_in, lambda event: say(event["text"])
+        )
         kept.append(lines)
     rows = [
         {**question.row, **{name: answers["texts"][number] for name, answers in found.items()}}
         for number, question in enumerate(questions)
     ]
-    whole.write(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    whole.write(output, "".join(json.dumps(row, ensure_ascii=False, default=_base64) + "\n" for row in rows))
     for lines in kept:
         lines.unlink()
     tokens = sum(answers["tokens"] for answers in found.values())
@@ -81,10 +104,11 @@ def generate_file(
 
 
 @contextmanager
-def chat(target: str, base: bool, sampling: Sampling) -> Iterator[session.Session]:
+def chat(target: str, base: bool, sampling: Sampling) -> Iterator[Chat]:
     """A conversation with a model that stays loaded."""
-    with session.opened(_orders(target, base), sampling) as opened:
-        yield opened
+    orders = _orders(target, base)
+    with session.opened(orders, sampling) as opened:
+        yield Chat(opened, orders)
 
 
 def _orders(target: str, base: bool) -> Orders:
@@ -99,23 +123,25 @@ def _orders(target: str, base: bool) -> Orders:
             why = "it began from scratch: before training it said nothing"
             raise BadInput(Problem("there is no base model", where="--base", why=why, hint="leave it out"))
         device = "cpu" if here.is_cpu else orders["device"]
-        return orders | {"adapter": None if base else str(run.adapter.absolute()), "device": device}
+        adapter = None if base else str(run.adapter.absolute())
+        return orders | {"adapter": adapter, "device": device, "in_parts": "images" in orders}
     model = find_model(target, for_training=True)
     dtype: Dtype = "float32" if here.is_cpu else "bfloat16"
     orders = base_orders(model, to_run(model), Knobs(max_length=0, dtype=dtype), here, False)
-    return orders | {"adapter": None}
+    return orders | {"adapter": None, "in_parts": sees(orders)}
 
 
 def _ask(
     orders: Orders,
-    conversations: Sequence[Sequence[dict[str, str]]],
+    conversations: Sequence[Sequence[dict[str, Any]]],
     where: Sequence[str],
     sampling: Sampling,
+    added: Sequence[int],
     batch: int = 1,
     lines: str | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> dict[str, Any]:
-    asked = {"conversations": conversations, "where": where, "batch": batch, "lines": lines}
+    asked = {"conversations": conversations, "where": where, "added": added, "batch": batch, "lines": lines}
     return worker.ask("generate", orders | asked | sampling.lower(), on_event)
 
 
@@ -125,9 +151,18 @@ def _lines_of(
     """Where the answers are kept until they are whole: of the same questions, asked the same way of the same model."""
     adapter = Path(target, "adapter")
     made = [f"{file.name} {file.stat().st_mtime_ns}" for file in sorted(adapter.glob("*.safetensors"))]
-    asked = [str(Path(target).absolute()), made, base, batch, sampling.lower(), [each.messages for each in questions]]
+    seen = [stamp for question in questions for stamp in stamps_of(question.messages)]
+    said = [each.messages for each in questions]
+    asked = [str(Path(target).absolute()), made, base, batch, sampling.lower(), said, *seen]
     digest = sha256(json.dumps(asked).encode()).hexdigest()[:12]
     return output.with_name(f".partial-{output.name}-{digest}")
+
+
+def _base64(value: Any) -> str:
+    """An image's bytes, as rows of JSON have them."""
+    if not isinstance(value, bytes):
+        raise TypeError(type(value))
+    return base64.b64encode(value).decode()
 
 
 def _refuse_model(target: str) -> None:

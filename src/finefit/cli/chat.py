@@ -20,9 +20,10 @@ from finefit.nouns.sampling import Sampling
 from .sampling import Base, MaxNewTokens, Penalty, Seed, TopK, TopP, drawn
 
 if TYPE_CHECKING:
-    from finefit.run.session import Session
+    from finefit.api.showing import Chat
 
-HELP = "/reset forgets the conversation · /exit leaves · Ctrl-C ends an answer"
+HELP = "/image FILE shows it with what you say next · /reset forgets all · /exit leaves · Ctrl-C ends an answer"
+IMAGE = "/image "
 
 
 def command(
@@ -40,7 +41,10 @@ def command(
     base: Base = False,
     as_json: Annotated[bool, typer.Option("--json", help="All turns at the end, one JSON object on stdout.")] = False,
 ) -> None:
-    """Talk with a model, with the adapter of a run. /reset forgets, /exit leaves, Ctrl-C ends an answer."""
+    """Talk with a model, with the adapter of a run. /reset forgets, /exit leaves, Ctrl-C ends an answer.
+
+    A model that sees is shown images: a line `/image FILE` before what you say, or several.
+    """
     from finefit import api
     from finefit.show import json, live
 
@@ -51,19 +55,24 @@ def command(
             say("loading the model")
             session = leaving.enter_context(api.chat(target, base, sampling))
         _say(HELP)
+        shown: list[str] = []
         for line in _lines():
             if line == "/exit":
                 break
-            turns += _turn(session, line, _silent if as_json else _write)
+            turns += _turn(session, line, shown, _silent if as_json else _write)
     if as_json:
         json.write({"target": target, "base": base, "turns": turns})
 
 
-def _turn(session: Session, line: str, write: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    """One line of the user; nothing comes of what cannot be answered."""
+def _turn(session: Chat, line: str, shown: list[str], write: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """One line of the user; nothing comes of what cannot be answered. `shown`: the images of what is said next."""
     if line == "/reset":
         session.reset()
+        shown.clear()
         _say("forgotten")
+        return
+    if line.startswith(IMAGE):
+        _attach(session, line.removeprefix(IMAGE).strip(), shown)
         return
     if line.startswith("/"):
         _say(HELP)
@@ -72,16 +81,33 @@ def _turn(session: Session, line: str, write: Callable[[str], None]) -> Iterator
         with _interrupts(session.stop):
             answer = session.say(line, write)
     except BadInput as error:
+        shown.clear()
         _say("\n".join(str(problem) for problem in error.problems))
         return
     write("\n")
+    images = {"images": list(shown)} if shown else {}
+    shown.clear()
     yield {
         "prompt": line,
+        **images,
         "answer": answer.text,
         "tokens": answer.tokens,
         "seconds": answer.seconds,
         "stopped": answer.was_stopped,
     }
+
+
+def _attach(session: Chat, path: str, shown: list[str]) -> None:
+    """At a terminal a file that cannot be shown is told; from a pipe it ends all, for the next line is about it."""
+    try:
+        width, height = session.attach(path)
+    except BadInput as error:
+        if not sys.stdin.isatty():
+            raise
+        _say("\n".join(str(problem) for problem in error.problems))
+        return
+    shown.append(path)
+    _say(f"{path}, {width} × {height}: shown with what you say next")
 
 
 def _lines() -> Iterator[str]:

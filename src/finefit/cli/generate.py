@@ -20,9 +20,17 @@ def command(
         list[str] | None,
         typer.Option(metavar="TEXT", help="What the user says; several are answered each.", show_default=False),
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="Shown with every prompt, before its words; several in order.", show_default=False
+        ),
+    ] = None,
     input_file: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="A data file: `prompt` or `messages`.", show_default=False),
+        typer.Option(
+            "--input", metavar="FILE", help="A data file: `prompt` or `messages`, also with images.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -43,11 +51,14 @@ def command(
     compare: Annotated[bool, typer.Option("--compare", help="Without the adapter and with it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Answers of a model, with the adapter of a run: to a prompt, or to every row of a file."""
+    """Answers of a model, with the adapter of a run: to a prompt, or to every row of a file.
+
+    A model that sees is shown images with a prompt, or those of the rows.
+    """
     from finefit import api
     from finefit.show import answers, json, live
 
-    _refuse(prompt, input_file, output, base and compare)
+    _refuse(prompt, image, input_file, output, base and compare)
     sampling = drawn(Sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed))
     with live.working() as say:
         if input_file is not None and output is not None:
@@ -59,21 +70,25 @@ def command(
         say("generating")
         asked = prompt or []
         if compare:
-            before, after = api.compare(target, asked, sampling)
+            before, after = api.compare(target, asked, sampling, image or ())
         else:
-            before, after = None, api.generate(target, asked, sampling, base)
+            before, after = None, api.generate(target, asked, sampling, base, image or ())
     if as_json:
-        json.write(answers.to_json(target, base, asked, after, before))
+        json.write(answers.to_json(target, base, asked, after, before, image or ()))
     else:
         answers.show(asked, after, before)
 
 
-def _refuse(prompt: list[str] | None, given: Path | None, output: Path | None, is_both: bool) -> None:
+def _refuse(
+    prompt: list[str] | None, image: list[str] | None, given: Path | None, output: Path | None, is_both: bool
+) -> None:
     problems = []
     if not prompt and given is None:
         problems.append(Problem("nothing is asked", hint="--prompt TEXT, or --input FILE --output FILE.jsonl"))
     if prompt and given is not None:
         problems.append(Problem("means nothing with --input", where="--prompt"))
+    if image and given is not None:
+        problems.append(Problem("means nothing with --input, whose rows say what they show", where="--image"))
     if (given is None) != (output is None):
         missing = "--input" if given is None else "--output"
         problems.append(Problem(f"needs {missing}", where="--output" if given is None else "--input"))

@@ -63,6 +63,12 @@ def tokens_of(model: Model, sizes: Sequence[Size]) -> int:
     return sum(one.tokens + one.around - 1 for one in known if one is not None)
 
 
+def placeholders_of(model: Model, sizes: Sequence[Size]) -> int:
+    """Tokens that stand for pieces of these images; the rest of what a processor writes for them is text."""
+    known = [shown(model.config, Images(width, height), model.pictures) for width, height in sizes]
+    return sum(one.tokens for one in known if one is not None)
+
+
 def words_of_sizes(model: Model, sizes: Sequence[Size]) -> Mapping[str, Any]:
     """Of a file's images: what one of each size becomes."""
     each = [shown(model.config, Images(width, height), model.pictures) for width, height in sizes]

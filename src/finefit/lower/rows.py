@@ -21,7 +21,7 @@ def with_rows(orders: dict[str, Any], format: Format, left_out: Mapping[str, Seq
 
 
 def rows_orders(path: str, format: Format, left_out: Sequence[int], folder: str | None) -> dict[str, Any]:
-    """To look at a file alone, with a model's tokenizer. `left_out`: as above."""
+    """To look at a file alone, with a model's tokenizer. `left_out`: as above. What its rows show is not in it."""
     return {
         "device": "cpu",
         "model": {"folder": folder},

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .bad_rows import BadRow
+from .images import InRows
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ class DataReport:
     examples: tuple[Example, ...] = ()
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
+    shown: InRows | None = None
+    # None: no row shows an image
+
+    @property
+    def image_share(self) -> float | None:
+        """Of all tokens, those that stand for pieces of images."""
+        total, shown = sum(self.lengths), self.shown
+        return None if shown is None or shown.image_tokens is None or not total else shown.image_tokens / total
 
     @property
     def trained_share(self) -> float | None:

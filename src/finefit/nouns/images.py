@@ -60,6 +60,32 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class LongRow:
+    where: str
+    # its file and line
+    tokens: int
+    # all of them
+    image_tokens: int
+    # of these, that stand for pieces of images
+
+
+@dataclass(frozen=True)
+class InRows:
+    """What the rows of a file show, as a scan of it finds them."""
+
+    rows: int
+    # with images
+    smallest: Size
+    largest: Size
+    # the images of fewest and of most pixels
+    image_tokens: int | None
+    # of all rows, that stand for pieces of images; None: it is not known what an image becomes
+    longest: LongRow | None = None
+    longest_text: LongRow | None = None
+    # that would be the longest without any image
+
+
+@dataclass(frozen=True)
 class Showing:
     """What the rows of a file show."""
 

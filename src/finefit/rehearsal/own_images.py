@@ -21,6 +21,7 @@ from finefit.errors import BadInput, Problem
 from finefit.lower.images import words_of_sizes
 from finefit.nouns.images import Showing, Size
 from finefit.nouns.job import Job
+from finefit.nouns.model import Model
 from finefit.nouns.recording import Recording
 from finefit.world.rows import SHOWN, Rows
 
@@ -50,7 +51,7 @@ def rehearse_images(files: Files, job: Job, recipe: Recipe, asked: dict[str, Any
     model's processor refuses, and where something is asked for that does not go with images."""
     rows, path = files.train, job.data
     _refuse(files, job, recipe)
-    told = told_of(files, recipe)
+    told = told_of(files, recipe.model)
     recording, answer, notes = rehearse(with_images(asked, told, rows, recipe), recipe.layers, say)
     fullest, place = fullest_of(recording, answer, recipe)
     facts = dict(answer["data"])
@@ -101,7 +102,7 @@ class Told:
     # what becomes of each size
 
 
-def told_of(files: Files, recipe: Recipe) -> Told:
+def told_of(files: Files, model: Model) -> Told:
     both = {which: rows for which, rows in (("train", files.train), ("eval", files.held_out)) if rows is not None}
     sizes = list(dict.fromkeys(size for rows in both.values() for shown in rows.shown for size in shown))
     numbers = {size: number for number, size in enumerate(sizes)}
@@ -109,7 +110,7 @@ def told_of(files: Files, recipe: Recipe) -> Told:
         "lines": {which: list(rows.lines) for which, rows in both.items()},
         "shown": {which: [[numbers[size] for size in each] for each in rows.sizes] for which, rows in both.items()},
     }
-    return Told(data, words_of_sizes(recipe.model, sizes))
+    return Told(data, words_of_sizes(model, sizes))
 
 
 def with_images(asked: dict[str, Any], told: Told, rows: Rows, recipe: Recipe) -> dict[str, Any]:

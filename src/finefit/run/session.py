@@ -16,7 +16,8 @@ from finefit.nouns.sampling import Answer, Sampling
 
 from . import worker
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+"""Content is text, or parts of which some are images."""
 
 
 class Session:
@@ -27,16 +28,19 @@ class Session:
         self._log = log
         self._sampling = sampling
         self._number = 0
+        self._added = 0
         self.messages: list[Message] = []
 
-    def say(self, text: str, on_text: Callable[[str], None]) -> Answer:
-        """The answer to what the user says next; `on_text` hears it grow. What could not be answered was not said."""
+    def say(self, said: str | list[dict[str, str]], on_text: Callable[[str], None], added: int = 0) -> Answer:
+        """The answer to what the user says next; `on_text` hears it grow. What could not be answered was not said.
+        `added`: tokens to which the placeholders of its images grow."""
         self._number += 1
-        asked = [*self.messages, {"role": "user", "content": text}]
-        self._tell({"answer": self._number, "messages": asked, **self._sampling.lower()})
+        asked = [*self.messages, {"role": "user", "content": said}]
+        added += self._added
+        self._tell({"answer": self._number, "messages": asked, "added": added, **self._sampling.lower()})
         event = self._hear("answered", on_text)
         answer = Answer(event["text"], event["tokens"], event["seconds"], event["stopped"])
-        self.messages = [*asked, {"role": "assistant", "content": answer.text}]
+        self.messages, self._added = [*asked, {"role": "assistant", "content": answer.text}], added
         return answer
 
     def stop(self) -> None:
@@ -44,7 +48,7 @@ class Session:
         self._tell({"stop": self._number})
 
     def reset(self) -> None:
-        self.messages = []
+        self.messages, self._added = [], 0
 
     def _tell(self, said: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None

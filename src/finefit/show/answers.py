@@ -31,13 +31,20 @@ def _part(title: str, answer: str) -> None:
 
 
 def to_json(
-    target: str, base: bool, prompts: Sequence[str], answers: Sequence[str], before: Sequence[str] | None = None
+    target: str,
+    base: bool,
+    prompts: Sequence[str],
+    answers: Sequence[str],
+    before: Sequence[str] | None = None,
+    images: Sequence[str] = (),
 ) -> dict[str, Any]:
+    """`images`: shown with each prompt."""
     rows: list[Mapping[str, str]] = []
     for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         beside = {} if before is None else {"base_answer": before[number]}
         rows.append({"prompt": prompt, **beside, "answer": answer})
-    return {"target": target, "base": base, "answers": rows}
+    shown = {"images": list(images)} if images else {}
+    return {"target": target, "base": base, **shown, "answers": rows}
 
 
 def of_file(done: AnsweredFile) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from finefit.nouns.data_report import DataReport, Example, histogram, middle
+from finefit.nouns.images import LongRow
 
 from .terminal import BAR_CELLS, console_on, facts_table
 
@@ -31,6 +32,7 @@ def of_report(report: DataReport) -> dict[str, Any]:
         "tokens": _lengths(report),
         "histogram": [asdict(each) for each in histogram(report.lengths)],
         "trained_share": report.trained_share,
+        "image_share": report.image_share,
     }
 
 
@@ -95,10 +97,31 @@ def _facts(report: DataReport) -> dict[str, str]:
         "counted": report.counted,
         "trained": "" if share is None else f"{100 * share:.1f} % of all tokens",
         "max_length": _over(report),
-        "images": f"{report.images:,}" if report.images else "",
+        **_images(report),
         "said twice": _places(report.repeated, "rows say what an earlier one says"),
         "not read": ", ".join(f"`{key}`" for key in report.unread),
     }
+
+
+def _images(report: DataReport) -> dict[str, str]:
+    shown, share = report.shown, report.image_share
+    if shown is None:
+        return {}
+    (width, height), largest = shown.smallest, shown.largest
+    span = f"{width:,} × {height:,}" + (f" to {largest[0]:,} × {largest[1]:,}" if largest != shown.smallest else "")
+    told = {"images": f"{report.images:,} in {shown.rows:,} rows, {span}"}
+    if share is None:
+        return told
+    told["in images"] = f"{shown.image_tokens:,} tokens, {100 * share:.1f} % of all"
+    if shown.longest is not None and shown.longest_text is not None:
+        told["longest row"] = _long(shown.longest)
+        if shown.longest_text.where != shown.longest.where:
+            told["without images"] = _long(shown.longest_text)
+    return told
+
+
+def _long(row: LongRow) -> str:
+    return f"{row.where}: {row.tokens:,} tokens, {row.image_tokens:,} of images"
 
 
 def _over(report: DataReport) -> str:

@@ -1,11 +1,11 @@
 """What a model answers: conversations in, tokens out, one at a time or several side by side.
 
-Knows: the chat template of the tokenizer that was trained with; the model's own generation config where nothing else is
-asked; every token that ends an answer. Does not know: how a batch's padding rounds. In 32 bits the likeliest token is
-the same beside neighbours; in 16 bits two near ones may change places.
+Knows: the model's own generation config where nothing else is asked; every token that ends an answer. Does not know:
+how a batch's padding rounds. In 32 bits the likeliest token is the same beside neighbours; in 16 bits two near ones may
+change places.
 
-Orders: model (as for training), adapter (folder or null), device, max_new_tokens, temperature (0: always the likeliest
-token; null: as the model's own generation config says), top_p, top_k, repetition_penalty (null: the same), seed.
+Orders: those of `prompts`; model (as for training), device, max_new_tokens, temperature (0: always the likeliest token;
+null: as the model's own generation config says), top_p, top_k, repetition_penalty (null: the same), seed.
 """
 
 from __future__ import annotations
@@ -15,42 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, StoppingCriteriaList
+from transformers import StoppingCriteriaList
 
-from finefit.errors import BadInput, Problem
+from finefit.errors import BadInput, Problem, RunFailed
 
+from .prompts import Prompt, Reader
 from .saved import load
 
 SAMPLED = ("temperature", "top_p", "top_k")
 """They mean nothing where the likeliest token is always taken."""
-
-Prompt = list[int]
-
-
-def tokenizer_of(orders: dict[str, Any]) -> Any:
-    """The one that was trained with; it must know how a conversation is written."""
-    tokenizer = AutoTokenizer.from_pretrained(orders["adapter"] or orders["model"]["folder"])
-    if tokenizer.chat_template is None:
-        raise BadInput(Problem("the tokenizer has no chat template", where=str(tokenizer.name_or_path)))
-    return tokenizer
 
 
 def model_of(orders: dict[str, Any]) -> Any:
     return load(orders["model"], Path(orders["adapter"]) if orders["adapter"] else None, orders["device"])
 
 
-def prompt_of(tokenizer: Any, messages: list[dict[str, Any]]) -> Prompt:
-    written: Prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
-    return written
-
-
-def refuse_long(prompts: Sequence[Prompt], where: Sequence[str], config: Any) -> None:
+def refuse_long(prompts: Sequence[Prompt], config: Any) -> None:
     """Prompts that leave no room for an answer, all of them."""
     limit = limit_of(config)
-    long = [(len(prompt), place) for prompt, place in zip(prompts, where, strict=True) if len(prompt) >= limit]
+    long = [prompt for prompt in prompts if prompt.tokens >= limit]
     if long:
         why = f"the model has {limit:.0f} positions (max_position_embeddings)"
-        raise BadInput(*(Problem(f"the prompt has {tokens} tokens", place, why) for tokens, place in long))
+        raise BadInput(*(Problem(f"the prompt has {prompt.tokens} tokens", prompt.where, why) for prompt in long))
 
 
 def limit_of(config: Any) -> float:
@@ -59,25 +45,26 @@ def limit_of(config: Any) -> float:
 
 def answered(
     model: Any,
-    tokenizer: Any,
+    reader: Reader,
     prompts: Sequence[Prompt],
     orders: dict[str, Any],
     streamer: Any = None,
     stop: Any = None,
 ) -> list[list[int]]:
-    """The tokens of each answer with the one that ends it, padded on the left while they are written."""
-    ends, pad = ends_of(model, tokenizer), _pad(tokenizer)
-    longest = max(map(len, prompts))
-    padding = [longest - len(prompt) for prompt in prompts]
-    ids = torch.tensor([[pad] * left + prompt for left, prompt in zip(padding, prompts, strict=True)])
-    mask = torch.tensor([[0] * left + [1] * (longest - left) for left in padding])
+    """The tokens of each answer with the one that ends it, padded on the left while they are written. Raises `BadInput`
+    where an image cannot be read."""
+    ends = ends_of(model, reader.tokenizer)
+    inputs = {name: _to(tensor, model) for name, tensor in reader.inputs(prompts).items()}
+    longest = inputs["input_ids"].shape[1]
+    room = limit_of(model.config) - longest
+    if room < 1:
+        raise RunFailed(f"{prompts[0].where}: the model's processor makes {longest} tokens: no answer has room")
     with torch.no_grad():
         written = model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            max_new_tokens=int(min(orders["max_new_tokens"], limit_of(model.config) - longest)),
+            **inputs,
+            max_new_tokens=int(min(orders["max_new_tokens"], room)),
             eos_token_id=ends,
-            pad_token_id=pad,
+            pad_token_id=reader.pad,
             streamer=streamer,
             stopping_criteria=StoppingCriteriaList([stop] if stop else []),
             **_words(orders),
@@ -97,10 +84,9 @@ def ends_of(model: Any, tokenizer: Any) -> list[int]:
     return sorted(token for token in ends if token is not None)
 
 
-def _pad(tokenizer: Any) -> int:
-    """Any token will do where nothing looks at it."""
-    found = (tokenizer.pad_token_id, tokenizer.eos_token_id)
-    return next((token for token in found if token is not None), 0)
+def _to(tensor: torch.Tensor, model: Any) -> torch.Tensor:
+    """Where the model is; pixels in the dtype of its weights."""
+    return tensor.to(model.device, model.dtype) if tensor.is_floating_point() else tensor.to(model.device)
 
 
 def _words(orders: dict[str, Any]) -> dict[str, Any]:

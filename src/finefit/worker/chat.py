@@ -1,6 +1,7 @@
 """A model that stays loaded and answers as it is asked: one JSON object a line, in both directions.
 
-In:   {"answer": 3, "messages": [...], and what `answers` calls orders: max_new_tokens, temperature, ..., seed}
+In:   {"answer": 3, "messages": [...], "added": tokens that their images add, and what `answers` calls orders:
+      max_new_tokens, temperature, ..., seed}
       {"stop": 3}     ends that answer; one that is over already is left alone
 Out:  {"event": "ready"}
       {"event": "text", "text": "..."}                what the answer goes on with
@@ -9,7 +10,7 @@ Out:  {"event": "ready"}
       {"event": "failed", "reason": "..."}            the process ends, or goes on with the next question
 
 The end of the input ends the process. The conversation is kept by who asks. Every answer reads its prompt anew: no
-cache is kept between two.
+cache is kept between two, and pictures are read again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from transformers import StoppingCriteria, TextStreamer, set_seed
 
 from finefit.errors import BadInput
 
-from .answers import answered, model_of, prompt_of, refuse_long, text_of, tokenizer_of
+from .answers import answered, model_of, refuse_long, text_of
+from .prompts import Reader
 from .reason import one_line
 
 
@@ -94,7 +96,7 @@ def main(orders_path: str) -> int:
     asked = Asked()
     orders = json.loads(Path(orders_path).read_text())
     try:
-        tokenizer = tokenizer_of(orders)
+        reader = Reader(orders)
         model = model_of(orders)
     except Exception as error:
         _tell(error, out)
@@ -102,20 +104,20 @@ def main(orders_path: str) -> int:
     out.say("ready")
     while (question := asked.questions.get()) is not None:
         try:
-            _answer(model, tokenizer, orders | question, Stop(asked, question["answer"]), out)
+            _answer(model, reader, orders | question, Stop(asked, question["answer"]), out)
         except Exception as error:
             _tell(error, out)
     return 0
 
 
-def _answer(model: Any, tokenizer: Any, orders: dict[str, Any], stop: Stop, out: Out) -> None:
+def _answer(model: Any, reader: Reader, orders: dict[str, Any], stop: Stop, out: Out) -> None:
     started = time.perf_counter()
-    prompt = prompt_of(tokenizer, orders["messages"])
-    refuse_long([prompt], ["the conversation"], model.config)
+    prompt = reader.prompt(orders["messages"], "the conversation", orders.get("added", 0))
+    refuse_long([prompt], model.config)
     set_seed(orders["seed"])
-    [tokens] = answered(model, tokenizer, [prompt], orders, Streamer(tokenizer, out), stop)
+    [tokens] = answered(model, reader, [prompt], orders, Streamer(reader.tokenizer, out), stop)
     seconds = time.perf_counter() - started
-    text = text_of(tokenizer, tokens)
+    text = text_of(reader.tokenizer, tokens)
     out.say("answered", text=text, tokens=len(tokens), seconds=seconds, stopped=stop.is_wanted)
 
 

@@ -1,11 +1,13 @@
 """What the trainer would make of a data file: TRL's own preparation of its rows, without a model.
 
-Orders: model (its folder), data (as a run's), trainer (`assistant_only_loss`), examples. Out: lengths (of each row all
+Orders: model (its folder), data (as a run's), trainer (`assistant_only_loss`), examples, images (as a run's, where rows
+show any). Out: lengths (of each row all
 tokens, and the trained ones; null where the rows cannot be written), examples (rows by their place in the dataset, as
 the chat template writes them, in pieces that are trained or not), checks (what, is_right, why).
 
 Knows: TRL 1.16, whose `SFTTrainer._prepare_dataset` asks its trainer for a tokenizer, a chat template and whether the
-completion alone is trained: these are given here as the trainer's `__init__` finds them. Pairs: pair_data.py.
+completion alone is trained: these are given here as the trainer's `__init__` finds them. Pairs: pair_data.py; rows that
+show images: picture_data.py.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from typing import Any
 
 from datasets import Dataset
 from jinja2 import TemplateError
-from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 from trl.chat_template_utils import (
     get_training_chat_template,
@@ -28,9 +29,10 @@ from trl.chat_template_utils import (
 )
 from trl.data_utils import _tokenize, common_prefix_length, is_conversational
 
-from . import pair_data
+from . import pair_data, picture_data
 from .looking import check, endless, spread
-from .rows import dataset_of, format_of
+from .processor import tokenizer_of
+from .rows import conversations_in_parts, dataset_of, format_of, in_parts
 
 UNTRAINED = -100
 CANNOT = "rows can be written with the model's chat template"
@@ -41,8 +43,8 @@ def main(orders_path: str, out_path: str) -> None:
 
 
 def looked(orders: dict[str, Any]) -> dict[str, Any]:
-    tokenizer = AutoTokenizer.from_pretrained(orders["model"]["folder"])
-    rows = dataset_of(orders["data"], "train")
+    tokenizer, shows = tokenizer_of(orders["model"]["folder"]), "images" in orders
+    rows = (conversations_in_parts if shows else dataset_of)(orders["data"], "train")
     turns = orders["trainer"]["assistant_only_loss"]
     try:
         if format_of(orders["data"]).trained == "pairs":
@@ -52,17 +54,24 @@ def looked(orders: dict[str, Any]) -> dict[str, Any]:
     except (TemplateError, ValueError, RuntimeError, TypeError) as error:
         return {"lengths": None, "examples": [], "checks": [check(CANNOT, False, str(error).splitlines()[0])]}
     ids, labels = list(prepared["input_ids"]), list(prepared["labels"])
+    checks = [
+        *_template_checks(tokenizer, template, is_conversational(rows[0]), shows),
+        *_prompt_check(tokenizer, template, rows, ids),
+        _stop_check(tokenizer, template, labels, turns),
+    ]
+    if shows:
+        found = picture_data.looked(tokenizer, prepared, template, orders)
+        return found | {"checks": [*checks, *found["checks"]]}
+    return _looked(tokenizer, ids, labels, orders["examples"]) | {"checks": checks}
+
+
+def _looked(tokenizer: Any, ids: Sequence[Any], labels: Sequence[Any], examples: int) -> dict[str, Any]:
     trained = [sum(label != UNTRAINED for label in each) for each in labels]
     return {
         "lengths": [[len(each), count] for each, count in zip(ids, trained, strict=True)],
         "examples": [
             {"row": n, "tokens": len(ids[n]), "pieces": list(_pieces(tokenizer, ids[n], labels[n]))}
-            for n in spread([len(each) for each in ids], orders["examples"])
-        ],
-        "checks": [
-            *_template_checks(tokenizer, template, is_conversational(rows[0])),
-            *_prompt_check(tokenizer, template, rows, ids),
-            _stop_check(tokenizer, template, labels, turns),
+            for n in spread([len(each) for each in ids], examples)
         ],
     }
 
@@ -105,13 +114,14 @@ TURNS = [
 ]
 
 
-def _template_checks(tokenizer: Any, template: str | None, is_chat: bool) -> Iterator[dict[str, Any]]:
-    """That what comes later changes nothing before it; messages of tools are not tried."""
+def _template_checks(tokenizer: Any, template: str | None, is_chat: bool, shows: bool) -> Iterator[dict[str, Any]]:
+    """That what comes later changes nothing before it; messages of tools are not tried. `shows`: in parts."""
     if not is_chat:
         return
+    all_turns = list(in_parts({"messages": TURNS})) if shows else TURNS
 
     def written(turns: int, **more: bool) -> str:
-        return str(tokenizer.apply_chat_template(TURNS[:turns], chat_template=template, tokenize=False, **more))
+        return str(tokenizer.apply_chat_template(all_turns[:turns], chat_template=template, tokenize=False, **more))
 
     try:
         keeps = written(4).startswith(written(2))

@@ -1,7 +1,7 @@
 """Answers of a model to many prompts.
 
-Orders: those of `answers`; conversations (lists of messages), where (of each, what to call it), batch, lines (a file,
-or null). Out: {"texts", "tokens", "seconds"}.
+Orders: those of `answers`; conversations (lists of messages), where (of each, what to call it), added (of each, tokens
+that its images add; may be missing), batch, lines (a file, or null). Out: {"texts", "tokens", "seconds"}.
 
 With `lines`, answers are appended to that file, one JSON object a line, and those that are in it already are not
 written again: what was killed goes on where it was. Each batch is drawn from a seed of its own, so that it is the same.
@@ -20,9 +20,10 @@ from transformers import set_seed
 
 from finefit.errors import RunFailed
 
-from .answers import answered, model_of, prompt_of, refuse_long, text_of, tokenizer_of
+from .answers import answered, model_of, refuse_long, text_of
 from .build import read_config
 from .events import teller
+from .prompts import Prompt, Reader
 
 
 def main(orders_path: str, out_path: str) -> None:
@@ -31,14 +32,15 @@ def main(orders_path: str, out_path: str) -> None:
 
 
 def generate(orders: dict[str, Any]) -> dict[str, Any]:
-    tokenizer = tokenizer_of(orders)
-    prompts = [prompt_of(tokenizer, messages) for messages in orders["conversations"]]
-    refuse_long(prompts, orders["where"], read_config(orders["model"]))
+    reader = Reader(orders)
+    conversations, added = orders["conversations"], orders.get("added") or [0] * len(orders["conversations"])
+    prompts = [reader.prompt(*each) for each in zip(conversations, orders["where"], added, strict=True)]
+    refuse_long(prompts, read_config(orders["model"]))
     started = time.perf_counter()
     if orders["lines"] is None:
-        done = list(_answers(orders, tokenizer, prompts, 0))
+        done = list(_answers(orders, reader, prompts, 0))
     else:
-        done = _appended(orders, tokenizer, prompts, Path(orders["lines"]))
+        done = _appended(orders, reader, prompts, Path(orders["lines"]))
     return {
         "texts": [answer["text"] for answer in done],
         "tokens": sum(answer["tokens"] for answer in done),
@@ -46,26 +48,26 @@ def generate(orders: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answers(orders: dict[str, Any], tokenizer: Any, prompts: list[list[int]], first: int) -> Iterator[dict[str, Any]]:
+def _answers(orders: dict[str, Any], reader: Reader, prompts: list[Prompt], first: int) -> Iterator[dict[str, Any]]:
     """From the batch that prompt number `first` begins."""
     if first >= len(prompts):
         return
     model, say = model_of(orders), teller(orders)
     for start in range(first, len(prompts), orders["batch"]):
         set_seed(orders["seed"] + start)
-        for tokens in answered(model, tokenizer, prompts[start : start + orders["batch"]], orders):
-            yield {"text": text_of(tokenizer, tokens), "tokens": len(tokens)}
+        for tokens in answered(model, reader, prompts[start : start + orders["batch"]], orders):
+            yield {"text": text_of(reader.tokenizer, tokens), "tokens": len(tokens)}
         say(f"{min(start + orders['batch'], len(prompts)):,} of {len(prompts):,} answered")
 
 
-def _appended(orders: dict[str, Any], tokenizer: Any, prompts: list[list[int]], path: Path) -> list[dict[str, Any]]:
+def _appended(orders: dict[str, Any], reader: Reader, prompts: list[Prompt], path: Path) -> list[dict[str, Any]]:
     with path.open("a+b") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunFailed(f"another process is writing {path}") from None
         done = _whole_batches(file, orders["batch"])
-        for answer in _answers(orders, tokenizer, prompts, len(done)):
+        for answer in _answers(orders, reader, prompts, len(done)):
             file.write(json.dumps(answer).encode() + b"\n")
             file.flush()
             done.append(answer)

@@ -1,7 +1,7 @@
 """Rows with their pictures, made into batches by TRL's own vision collator and the model's own processor.
 
-Pictures are read when their batch comes, and turned and coloured as transformers does it (`load_image`). Rows are never
-cut: what a batch has is held against what was planned.
+Pictures are read when their batch comes (`picture.py`). Rows are never cut: what a batch has is held against what was
+planned.
 
 Knows: files that `finefit.world.rows` has checked. Does not know: whether pixels can be read before they are.
 """
@@ -10,20 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from PIL import Image, ImageOps
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from finefit.errors import RunFailed
-from finefit.nouns.formats.image_refs import Unreadable, source_of
+from finefit.nouns.formats.image_refs import Unreadable
 from finefit.nouns.formats.images import refs_of
 from finefit.tables import place
 
+from . import picture
 from .rows import Which, in_parts, placed_rows
 
 NUMBER, TOKENS = "number", "tokens"
@@ -44,11 +43,9 @@ class Pictured:
 
     def _picture(self, ref: Any) -> Any:
         try:
-            source = source_of(ref, self.folder)
-            with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return ImageOps.exif_transpose(image).convert("RGB")
-        except (Unreadable, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise RunFailed(f"{self.where}: an image cannot be read: {error}") from None
+            return picture.read(ref, self.folder)
+        except Unreadable as error:
+            raise RunFailed(f"{self.where}: {error}") from None
 
 
 def pictured(data: Mapping[str, Any], which: Which) -> list[Pictured]:

@@ -77,15 +77,24 @@ class ShownRows:
         """Tokens that each size adds to its placeholder."""
         return [sum(size["runs"]) + size["around"] - 1 for size in self.sizes]
 
-    def facts(self) -> dict[str, Any]:
-        trained = 0
+    @property
+    def most_shown(self) -> int:
+        """The row to which images add most."""
+        return max(range(len(self.shown)), key=lambda row: sum(self._grown[number] for number in self.shown[row]))
+
+    @property
+    def trained(self) -> Iterator[int]:
+        """Of each row, its tokens that are."""
         for ids, labels, numbers in zip(self.rows["input_ids"], self.rows["labels"], self.shown, strict=True):
-            trained += len(labels) - labels.count(UNTRAINED)
+            trained = len(labels) - labels.count(UNTRAINED)
             if numbers:
                 places = (label for token, label in zip(ids, labels, strict=True) if token == self.token)
                 grown = zip(numbers, places, strict=True)
                 trained += sum(self._grown[number] for number, label in grown if label != UNTRAINED)
-        return facts(self.lengths, trained)
+            yield trained
+
+    def facts(self) -> dict[str, Any]:
+        return facts(self.lengths, sum(self.trained))
 
     def fullest(self, size: int) -> tuple[list[among.Batch], int]:
         """The micro-batches to rehearse, and how many others may be the fullest too."""

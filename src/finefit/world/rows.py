@@ -25,7 +25,7 @@ from finefit.nouns.formats.pairs import PROMPTED_CHAT
 from finefit.nouns.images import Size
 from finefit.tables import Placed, has_lines_of_json, place, rows_in
 
-from .image_files import size_of
+from .image_files import HEADERS, Looks, sizes_of
 
 SHOWN = 20
 """Bad rows that are named; the rest are counted."""
@@ -73,7 +73,7 @@ def check_rows(
     return rows
 
 
-def scan(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
+def scan(path: Path | str, blind: str = TEXT_ALONE, looks: Looks = HEADERS) -> Rows:
     """Every row, good or bad; pairs too. A file without any is `BadInput`."""
     lines: list[int] = []
     shown: list[tuple[Size, ...]] = []
@@ -84,7 +84,8 @@ def scan(path: Path | str, blind: str = TEXT_ALONE) -> Rows:
     for placed in rows_in(path):
         format = format or recognised(placed.row)
         try:
-            sizes = _sizes(placed, format, blind, folder)
+            _refuse(placed, format, blind)
+            sizes = sizes_of(refs_of(placed.row), folder, looks) if format is MESSAGES and not blind else ()
         except (WrongRow, Unreadable) as error:
             bad.append(BadRow(placed.number, place(path, placed.number), str(error)))
             continue
@@ -136,11 +137,10 @@ class WrongRow(Exception):
     """Why a row cannot be trained on."""
 
 
-def _sizes(placed: Placed, format: Format | None, blind: str, folder: Path) -> tuple[Size, ...]:
+def _refuse(placed: Placed, format: Format | None, blind: str) -> None:
     reason = placed.wrong or _wrong(placed.row, format, blind)
     if reason:
         raise WrongRow(reason)
-    return tuple(size_of(ref, folder) for ref in refs_of(placed.row)) if format is MESSAGES and not blind else ()
 
 
 def _wrong(row: Row, format: Format | None, blind: str) -> str:

@@ -39,6 +39,12 @@ def source_of(ref: Any, folder: Path) -> str | bytes:
     return _inside(ref, folder)
 
 
+def told_of(ref: Any, folder: Path) -> str:
+    """The same in plain text, for who does not know the folder: a whole path, or a data URL."""
+    source = source_of(ref, folder)
+    return source if isinstance(source, str) else f"{DATA}*;base64,{base64.b64encode(source).decode()}"
+
+
 def _inside(path: str, folder: Path) -> str:
     if path.startswith(NETWORK):
         raise Unreadable(f"the image {path} is on the network, and nothing is downloaded")

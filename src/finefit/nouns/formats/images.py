@@ -79,6 +79,25 @@ def refs_of(row: Mapping[str, Any]) -> list[Any]:
     return [next(beside) if place is None else place for place in _places(row)]
 
 
+def in_parts(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Its messages with all content in parts, and in each image's part what the row says of it."""
+    beside, is_first = _beside(row), True
+    refs = iter(refs_of(row))
+    for message in row["messages"]:
+        content = message["content"]
+        if isinstance(content, str):
+            shows = beside if message["role"] == "user" and is_first else ()
+            is_first = is_first and message["role"] != "user"
+            content = [*({"type": "image"} for _ in shows), {"type": "text", "text": content}]
+        yield {"role": message["role"], "content": [_part(part, refs) for part in content]}
+
+
+def _part(part: Mapping[str, Any], refs: Iterator[Any]) -> dict[str, Any]:
+    if part["type"] == "image":
+        return {"type": "image", "image": next(refs)}
+    return {"type": "text", "text": part["text"]}
+
+
 def _beside(row: Mapping[str, Any]) -> list[Any]:
     if row.get("image") is not None:
         return [row["image"]]
