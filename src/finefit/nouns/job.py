@@ -112,3 +112,9 @@ class Job:
     report_to: Tracker = "none"
     # where loss and memory are followed; accounts and folders by the tracker's own variables
     trust_remote_code: bool = False
+
+    # what adapters are
+    use_dora: bool = False
+    # a weight's length is trained apart from its direction: slower, and more memory
+    use_rslora: bool = False
+    # scaled by alpha over the rank's root, not over the rank
