@@ -121,6 +121,27 @@ def test_adapters_are_as_asked(made: Made) -> None:
         assert layer.lora_dropout["default"].p == 0.25
 
 
+def test_dora_is_asked_for_and_had(made: Made) -> None:
+    """A trained length for every output of every layer with an adapter; none where it is not asked for."""
+    layers = [module for module in made(use_dora=True).model.modules() if isinstance(module, LoraLayer)]
+    assert layers
+    for layer in layers:
+        length = layer.lora_magnitude_vector["default"].weight
+        assert length.requires_grad
+        assert length.shape == (layer.out_features,)
+    plain = [module for module in made().model.modules() if isinstance(module, LoraLayer)]
+    assert not any(len(layer.lora_magnitude_vector) for layer in plain)
+
+
+def test_rslora_scales_by_the_root_of_the_rank(made: Made) -> None:
+    layers = [
+        module
+        for module in made(use_rslora=True, lora_r=4, lora_alpha=6).model.modules()
+        if isinstance(module, LoraLayer)
+    ]
+    assert {layer.scaling["default"] for layer in layers} == {3.0}
+
+
 @pytest.mark.parametrize(("method", "trained"), [("lora", False), ("full", True)])
 def test_the_method_trains_what_it_says(made: Made, method: Any, trained: bool) -> None:
     """The model's own weights, or adapters beside them."""

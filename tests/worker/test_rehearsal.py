@@ -19,6 +19,7 @@ from finefit.tape.expand import expand, storages_and_events
 from finefit.tape.layers import few_of, kept_of
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.worker import rehearse, rehearsed_rows
+from finefit.worker.bends.empty_dora import dora_of_empty_weights
 from finefit.worker.build import add_adapter, checkpoint_blocks, load_model, model_class, read_config, tower_of
 from finefit.worker.images import collator_of
 from finefit.worker.recorder import Recorder
@@ -71,6 +72,8 @@ SINGLE = {
 }
 NF4 = {"dtype": "bfloat16", "quantization": SINGLE | {"bnb_4bit_use_double_quant": True}}
 
+DORA: dict[str, Any] = {"use_dora": True}
+
 RECIPES = {
     "lora": orders(),
     "lora, all layers checkpointed": orders(gradient_checkpointing="all"),
@@ -85,6 +88,15 @@ RECIPES = {
     "4 bits, checkpointed": orders(model=merged(NF4, {"quantization": SINGLE}), gradient_checkpointing="all"),
     "4 bits, autocast, whole logits": orders(model=NF4, trainer={"bf16": True}, loss="full"),
     "8 bits": orders(model={"dtype": "bfloat16", "quantization": {"load_in_8bit": True}}),
+    "dora": orders(peft=DORA),
+    "dora, checkpointed, dropout": orders(peft=DORA | {"lora_dropout": 0.1}, gradient_checkpointing="all"),
+    "dora, autocast": orders(model={"dtype": "bfloat16"}, peft=DORA, trainer={"bf16": True}),
+    "dora, gpt2": orders("gpt2", model={"config": GPT2}, peft=DORA | {"target_modules": ["c_attn"]}),
+    "dora, 4 bits": orders(model=NF4, peft=DORA),
+    "dora, 4 bits, checkpointed": orders(
+        model=merged(NF4, {"quantization": SINGLE}), peft=DORA, gradient_checkpointing="all"
+    ),
+    "dora, 4 bits, dropout, autocast": orders(model=NF4, peft=DORA | {"lora_dropout": 0.1}, trainer={"bf16": True}),
     "full": orders(peft=None),
     "full, fused optimizer, checkpointed": orders(
         peft=None, gradient_checkpointing="all", trainer={"optim": "adamw_torch_fused"}
@@ -141,6 +153,17 @@ def test_8_bits_are_multiplied_as_a_gpu_multiplies(checkpointed: Any) -> None:
     assert curve(fake) == curve(real) != plain
 
 
+@pytest.mark.parametrize("checkpointed", [0, "all"])
+def test_dora_beside_8_bits_is_as_on_a_gpu(checkpointed: Any) -> None:
+    """Where the real step takes the GPU's product, and DoRA leaves the weight where it is, as it does there, the
+    rehearsal has its peaks and its curve."""
+    order = merged(RECIPES["8 bits"], {"gradient_checkpointing": checkpointed, "peft": DORA})
+    with answered(bitsandbytes.answers()), dora_of_empty_weights():
+        fake, real = rehearsed(order), real_step(order)
+    assert phase_peaks(fake) == phase_peaks(real)
+    assert curve(fake) == curve(real)
+
+
 GPU = {
     "lora": orders(device="cuda", gradient_checkpointing="all"),
     "lora, nothing checkpointed": orders(device="cuda"),
@@ -148,6 +171,8 @@ GPU = {
     "full, multi-tensor optimizer": orders(device="cuda", peft=None, gradient_checkpointing="all"),
     "full, eager": orders(device="cuda", peft=None, model={"attn_implementation": "eager", "dtype": "bfloat16"}),
     "4 bits": orders(device="cuda", model=NF4, gradient_checkpointing="all"),
+    "dora": orders(device="cuda", peft=DORA, trainer={"bf16": True}, model={"dtype": "bfloat16"}),
+    "dora, 4 bits": orders(device="cuda", peft=DORA, model=NF4, gradient_checkpointing="all"),
     "gpt2": orders("gpt2", device="cuda", model={"config": GPT2}, peft={"target_modules": ["c_attn"]}),
 }
 

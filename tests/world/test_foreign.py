@@ -103,6 +103,20 @@ def test_axolotl_is_read(tmp_path: Path) -> None:
     }
 
 
+ADAPTERS_ARE = {"axolotl": "peft_use_", "factory": "use_", "trl": "use_"}
+
+
+@pytest.mark.parametrize("name", ADAPTERS_ARE)
+def test_dora_and_rslora_are_taken_over(tmp_path: Path, name: str) -> None:
+    """By the names that each tool has for PEFT's two switches; off means off beside full fine-tuning too."""
+    config = {"axolotl": AXOLOTL, "factory": FACTORY, "trl": TRL}[name]
+    on = {f"{ADAPTERS_ARE[name]}{key}": True for key in ("dora", "rslora")}
+    job = read(tmp_path, {**config, **on}, gpu="RTX4090").job
+    assert (job.use_dora, job.use_rslora) == (True, True)
+    full = {"model_name_or_path": "gpt2", "dataset_name": "rows.jsonl", "use_peft": False, "use_dora": False}
+    assert read(tmp_path, full).job.method == "full"
+
+
 def test_axolotl_without_an_adapter_trains_everything(tmp_path: Path) -> None:
     """And a batch is that of all GPUs."""
     gone = ("adapter", "load_in_4bit", "lora_r", "lora_alpha", "lora_target_linear")

@@ -122,6 +122,10 @@ BAD = [
     ("output_dir: rows.jsonl", "3: output_dir", "this is a file"),
     ("output_dir: ''", "3: output_dir", "needs a value"),
     ("method: full\nlora_r: 8", "4: lora_r", "means nothing here"),
+    ("method: full\nuse_dora: true", "4: use_dora", "means nothing here"),
+    ("method: full\nuse_rslora: true", "4: use_rslora", "means nothing here"),
+    ("method: qlora8\nuse_dora: true\ngpu: cpu", "4: use_dora", "needs a GPU"),
+    ("gpu: 2xRTX4090\nuse_dora: true\nzero_stage: 3", "4: use_dora", "does not go with ZeRO 3"),
     ("use_lora: false\nlora: {alpha: 8}", "4: lora.alpha", "means nothing here"),
     ("per_device_train_batch_size: 3", "3: per_device_train_batch_size", "3 does not divide the global batch"),
     (

@@ -25,7 +25,14 @@ def method_of(job: Job) -> Method:
         case "full":
             return Full()
         case "lora":
-            return LoRA(job.lora_r, job.lora_alpha, job.lora_dropout, job.lora_target_modules)
+            return LoRA(
+                r=job.lora_r,
+                alpha=job.lora_alpha,
+                dropout=job.lora_dropout,
+                target_modules=job.lora_target_modules,
+                use_dora=job.use_dora,
+                use_rslora=job.use_rslora,
+            )
         case "qlora4" | "qlora8":
             return QLoRA(
                 bits=4 if job.method == "qlora4" else 8,
@@ -35,6 +42,8 @@ def method_of(job: Job) -> Method:
                 target_modules=job.lora_target_modules,
                 quant_type=job.bnb_4bit_quant_type,
                 double_quant=job.bnb_4bit_use_double_quant,
+                use_dora=job.use_dora,
+                use_rslora=job.use_rslora,
             )
         case _:
             assert_never(job.method)

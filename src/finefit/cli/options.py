@@ -71,6 +71,16 @@ RECIPE: dict[str, tuple[Any, Any]] = {
     "lora_alpha": (Annotated[Text, option("N", "Scale. [32]")], None),
     "lora_dropout": (Annotated[Text, option("P", "Dropout. [0.0]")], None),
     "lora_target_modules": (Annotated[Text, option("a,b|all-linear", "Modules with an adapter. [all-linear]")], None),
+    "use_dora": (
+        Annotated[
+            bool, typer.Option("--use-dora", help="DoRA: a weight's length is trained too; slower, and more memory.")
+        ],
+        False,
+    ),
+    "use_rslora": (
+        Annotated[bool, typer.Option("--use-rslora", help="Scaled by alpha over the rank's root, not over the rank.")],
+        False,
+    ),
     "bnb_4bit_quant_type": (Annotated[Text, option("nf4|fp4", "How 4 bits are read. [nf4]")], None),
     "bnb_4bit_use_double_quant": (Annotated[Text, option("true|false", "Statistics in 8 bits. [true]")], None),
     "dtype": (Annotated[Text, option("bfloat16|float16|float32", "Of the weights. [by the GPU]")], None),

@@ -33,7 +33,8 @@ SECTIONS: tuple[Section, ...] = (
         (
             *("num_train_epochs", "max_steps", "global_batch_size", "learning_rate", "lr_scheduler_type"),
             *("warmup_steps", "weight_decay", "max_grad_norm", "assistant_only_loss", "beta", "lora_r", "lora_alpha"),
-            *("lora_dropout", "lora_target_modules", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "seed"),
+            *("lora_dropout", "lora_target_modules", "use_dora", "use_rslora", "bnb_4bit_quant_type"),
+            *("bnb_4bit_use_double_quant", "seed"),
         ),
     ),
     (
@@ -52,7 +53,9 @@ SECTIONS: tuple[Section, ...] = (
 )
 """A comment, and the keys below it. `output_dir` is not repeated: the same job can be run again."""
 
-SWITCHES = ("use_liger_kernel", "packing", "fsdp", "freeze_vision_tower", "trust_remote_code")
+SWITCHES = (
+    *("use_dora", "use_rslora", "use_liger_kernel", "packing", "fsdp", "freeze_vision_tower", "trust_remote_code"),
+)
 """Off where nothing is said."""
 
 
@@ -146,7 +149,7 @@ def _is_said(job: Job, key: str) -> bool:
             return job.task == "sft"
         case "beta":
             return job.task == "dpo"
-    if key.startswith("lora_"):
+    if key.startswith(("lora_", "use_dora", "use_rslora")):
         return job.method != "full"
     return not key.startswith("bnb_4bit_") or job.method == "qlora4"
 

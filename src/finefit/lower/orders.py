@@ -182,6 +182,7 @@ def _peft(method: Method) -> dict[str, Any] | None:
                 "lora_alpha": method.alpha,
                 "lora_dropout": method.dropout,
                 "target_modules": targets if isinstance(targets, str) else list(targets),
+                **{key: True for key in ("use_dora", "use_rslora") if getattr(method, key)},
             }
         case _:
             assert_never(method)

@@ -115,3 +115,9 @@ class Job:
     trust_remote_code: bool = False
     profile_steps: str | None = None
     # like `3-5`: optimizer steps that torch's profiler records; the first is 1
+
+    # what adapters are
+    use_dora: bool = False
+    # a weight's length is trained apart from its direction: slower, and more memory
+    use_rslora: bool = False
+    # scaled by alpha over the rank's root, not over the rank

@@ -19,6 +19,10 @@ class LoRA:
     alpha: int = 32
     dropout: float = 0.0
     target_modules: str | tuple[str, ...] = "all-linear"
+    use_dora: bool = False
+    # what a weight adds up to has a length that is trained apart, output by output
+    use_rslora: bool = False
+    # alpha is divided by the rank's root
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class QLoRA:
     target_modules: str | tuple[str, ...] = "all-linear"
     quant_type: Literal["nf4", "fp4"] = "nf4"
     double_quant: bool = True
+    use_dora: bool = False
+    use_rslora: bool = False
 
 
 Method = Full | LoRA | QLoRA

@@ -177,7 +177,8 @@ class Recipe:
         if peft is None:
             return None
         rank = None if self.rank_is_free else peft["r"]
-        return peft | {"r": rank, "lora_alpha": None, "lora_dropout": peft["lora_dropout"] > 0}
+        tensors = {key: value for key, value in peft.items() if key != "use_rslora"}  # which is a scale, as alpha is
+        return tensors | {"r": rank, "lora_alpha": None, "lora_dropout": peft["lora_dropout"] > 0}
 
 
 def take_of(recipe: Recipe, point: Point, recordings: Sequence[Recording]) -> Take:

@@ -37,8 +37,13 @@ def engines(job: Job, machine: Machine) -> Iterator[tuple[str, list[Job]]]:
         return
     yield "on the GPUs" if machine.count > 1 else "on the GPU", plain
     yield "with the optimizer's state in host memory", [replace(job, zero_stage=2, offload="optimizer")]
-    if job.method != "qlora8":
+    if divides_weights(job):
         yield "with parameters in host memory", [replace(job, zero_stage=3, offload="all")]
+
+
+def divides_weights(job: Job) -> bool:
+    """bitsandbytes keeps 8-bit weights whole, and DoRA reads them whole (`world/engine_rules.py`)."""
+    return job.method != "qlora8" and (not job.use_dora or job.method == "full")
 
 
 def _is_pinned(job: Job) -> bool:
@@ -51,6 +56,6 @@ def _without_offload(job: Job, machine: Machine) -> Iterator[Job]:
         return
     yield replace(job, zero_stage=1)
     yield replace(job, zero_stage=2)
-    if job.method != "qlora8":
+    if divides_weights(job):
         yield replace(job, zero_stage=3)
         yield replace(job, fsdp=True)

@@ -12,6 +12,8 @@ from finefit.nouns.plan import Plan
 from finefit.nouns.receipt import Receipt
 from finefit.units import human_bytes
 
+from .words import adapter_name
+
 
 def card_of(plan: Plan, receipt: Receipt, exported: Exported) -> str:
     return "\n".join([*_front(plan), "", *_words(plan, receipt, exported)]) + "\n"
@@ -129,9 +131,14 @@ def _method_words(method: Method) -> str:
         case Full():
             return "Full fine-tuning"
         case LoRA():
-            return f"LoRA (r {method.r}, alpha {method.alpha}), merged,"
+            return f"{adapter_name(method)} (r {method.r}, alpha {method.alpha}{_scaled(method)}), merged,"
         case QLoRA():
-            return f"QLoRA (r {method.r}, alpha {method.alpha}, {method.bits} bits), merged,"
+            words = f"r {method.r}, alpha {method.alpha}{_scaled(method)}, {method.bits} bits"
+            return f"{adapter_name(method)} ({words}), merged,"
+
+
+def _scaled(method: LoRA | QLoRA) -> str:
+    return ", rsLoRA" if method.use_rslora else ""
 
 
 def _bits(method: Method) -> int:

@@ -9,7 +9,7 @@ from finefit.nouns.estimate import Estimate
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.task import Cache, Generate
 
-from .words import adapter_words, base_words, count_words
+from .words import adapter_name, adapter_words, base_words, count_words
 
 
 def heading(method: Method, task: Generate) -> str:
@@ -17,11 +17,12 @@ def heading(method: Method, task: Generate) -> str:
         case Full():
             return "generation"
         case LoRA():
-            return f"generation with LoRA {adapter_words(method)}"
+            return f"generation with {adapter_name(method)} {adapter_words(method)}"
         case QLoRA() if task.base:
             return f"generation, weights in {base_words(method)}"
         case QLoRA():
-            return f"generation with LoRA {adapter_words(method)}, base in {base_words(method)}"
+            name = adapter_name(method).removeprefix("Q")
+            return f"generation with {name} {adapter_words(method)}, base in {base_words(method)}"
         case _:
             assert_never(method)
 

@@ -119,13 +119,17 @@ def _knobs_of(method: Method) -> dict[str, Any]:
         case Full():
             return {}
         case LoRA():
-            return {f"lora_{key}": value for key, value in asdict(method).items()}
+            return _adapter(method)
         case QLoRA():
-            adapter = {f"lora_{key}": getattr(method, key) for key in ("r", "alpha", "dropout", "target_modules")}
             quantized = {"bnb_4bit_quant_type": method.quant_type, "bnb_4bit_use_double_quant": method.double_quant}
-            return adapter | (quantized if method.bits == 4 else {})
+            return _adapter(method) | (quantized if method.bits == 4 else {})
         case _:
             assert_never(method)
+
+
+def _adapter(method: LoRA | QLoRA) -> dict[str, Any]:
+    named = {f"lora_{key}": getattr(method, key) for key in ("r", "alpha", "dropout", "target_modules")}
+    return named | {"use_dora": method.use_dora, "use_rslora": method.use_rslora}
 
 
 def _memory(estimate: Estimate) -> int | None:

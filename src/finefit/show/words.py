@@ -29,9 +29,9 @@ def method_words(method: Method) -> str:
         case Full():
             return "full fine-tuning"
         case LoRA():
-            return f"LoRA {adapter_words(method)}"
+            return f"{adapter_name(method)} {adapter_words(method)}"
         case QLoRA():
-            return f"QLoRA {adapter_words(method)}, base in {base_words(method)}"
+            return f"{adapter_name(method)} {adapter_words(method)}, base in {base_words(method)}"
         case _:
             assert_never(method)
 
@@ -44,7 +44,13 @@ def base_words(method: QLoRA) -> str:
 def adapter_words(method: LoRA | QLoRA) -> str:
     where = method.target_modules if isinstance(method.target_modules, str) else ",".join(method.target_modules)
     dropout = f", dropout {method.dropout}" if method.dropout else ""
-    return f"r {method.r}, alpha {method.alpha}, {where}{dropout}"
+    scaled = ", rsLoRA" if method.use_rslora else ""
+    return f"r {method.r}, alpha {method.alpha}, {where}{dropout}{scaled}"
+
+
+def adapter_name(method: LoRA | QLoRA) -> str:
+    """As it is known: LoRA, QLoRA, DoRA, QDoRA."""
+    return ("Q" if isinstance(method, QLoRA) else "") + ("DoRA" if method.use_dora else "LoRA")
 
 
 def checkpointing_words(layers: Checkpointing) -> str:

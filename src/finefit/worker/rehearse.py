@@ -36,6 +36,7 @@ from .batches import (
     rival_of,
     tokenised,
 )
+from .bends.empty_dora import dora_of_empty_weights
 from .bends.foreach import multi_tensor_for_fake_tensors
 from .bends.norm_statistics import NormStatistics
 from .bends.outliers import NoOutliers
@@ -170,7 +171,8 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         kept, checkpointed = few
         keep_layers(config, kept)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"], tower_of(orders)), mode)
+    with dora_of_empty_weights():
+        model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"], tower_of(orders)), mode)
     card = _card(orders)
     recorder = Recorder(workspaces(card) if card else ())
     stage = FakeStage(recorder, mode, on_gpu=card is not None)
@@ -186,6 +188,7 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
             keep_longest_held_out(trainer)
         data = _data(orders, trainer) if orders["data"] and not rehearsed_rows.has_rows(orders) else None
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None, tower_of(orders))
+        rehearsal.enter_context(dora_of_empty_weights())
         rehearsal.enter_context(mode)
         rehearsal.enter_context(NormStatistics(on_gpu=card is not None))
         if _in_8_bits(orders["model"]) or _in_8_bits(task_of(orders)):

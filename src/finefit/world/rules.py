@@ -31,11 +31,16 @@ def broken_rules(job: Job, entries: Mapping[str, Entry], wrong: frozenset[str]) 
     return problems + [problem for rule in RULES for problem in rule(given)]
 
 
+ADAPTERS = ("lora", "qlora4", "qlora8"), "there is no adapter", "method lora"
 METHODS_OF_KEYS = {
-    "lora_": (("lora", "qlora4", "qlora8"), "there is no adapter", "method lora"),
+    "lora_": ADAPTERS,
+    "use_dora": ADAPTERS,
+    "use_rslora": ADAPTERS,
     "bnb_4bit_": (("qlora4",), "no weights in 4 bits", "method qlora4"),
 }
 """By how a key begins: the methods that it is for, why it means nothing beside another, and what to try."""
+SWITCHES = ("use_dora", "use_rslora")
+"""Of those: off is as things are beside any method."""
 
 
 def keys_suit_the_method(given: Given) -> Iterator[Problem]:
@@ -43,7 +48,8 @@ def keys_suit_the_method(given: Given) -> Iterator[Problem]:
         return
     for key, entry in given.entries.items():
         for start, (methods, why, hint) in METHODS_OF_KEYS.items():
-            if key.startswith(start) and given.job.method not in methods:
+            is_off = key in SWITCHES and not getattr(given.job, key)
+            if key.startswith(start) and given.job.method not in methods and not is_off:
                 reason = f"{given.where('method')} is {given.job.method}: {why}"
                 yield Problem("means nothing here", where=entry.where, why=reason, hint=f"{hint}, or leave it out")
 
@@ -110,6 +116,14 @@ def flash_attention_needs_ampere(given: Given) -> Iterator[Problem]:
         have = "no GPU is used" if gpu is None else f"{gpu.name} is older"
         where = given.where("attn_implementation")
         yield Problem("flash_attention_2 needs an Ampere GPU or newer", where=where, why=have, hint="sdpa")
+
+
+def dora_in_8_bits_needs_a_gpu(given: Given) -> Iterator[Problem]:
+    on_cpu = given.machine is not None and given.machine.is_cpu
+    if on_cpu and given.job.use_dora and given.job.method == "qlora8":
+        why = "on a processor PEFT loses the scales of 8-bit weights as DoRA reads them (0.21)"
+        where = given.where("use_dora")
+        yield Problem("use_dora beside 8 bits needs a GPU", where=where, why=why, hint="method qlora4")
 
 
 def liger_needs_a_gpu(given: Given) -> Iterator[Problem]:
@@ -211,6 +225,7 @@ RULES: tuple[Rule, ...] = (
     half_precision_needs_a_gpu,
     segments_need_a_gpu,
     flash_attention_needs_ampere,
+    dora_in_8_bits_needs_a_gpu,
     liger_needs_a_gpu,
     ligers_loss_comes_with_its_kernels,
     scaled_gradients_need_float32,

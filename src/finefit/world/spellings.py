@@ -94,7 +94,9 @@ FLAGS = frozenset(key for key, _ in SWITCHES if key not in ("gradient_checkpoint
     "from_scratch",
     "packing",
     "trust_remote_code",
+    "use_dora",
     "use_liger_kernel",
+    "use_rslora",
     "vit_gradient_checkpointing",
 }
 """Keys that mean true where an option gives no value."""

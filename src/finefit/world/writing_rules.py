@@ -11,7 +11,7 @@ from .given import Given
 OF_WRITING = ("max_new_tokens", "num_beams", "cache_implementation", "base")
 OF_BOTH = (
     *("model", "task", "method", "gpu", "dtype", "attn_implementation", "expandable_segments", "trust_remote_code"),
-    *("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"),
+    *("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "use_dora", "use_rslora"),
     *("bnb_4bit_quant_type", "bnb_4bit_use_double_quant"),
     *("max_length", "per_device_train_batch_size"),
 )

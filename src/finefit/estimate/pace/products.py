@@ -3,7 +3,8 @@
 A module's product is known by what it writes and by the weight that it reads: rows × outer × inner, where the weight is
 outer × inner. What a product in a module does forward, backward does again for its input, and once more for its weight
 where that is trained. A product that is repeated in backward bears the module's name there.
-Knows: linear modules, experts that are one grouped product, the head, also where its logits are never whole.
+Knows: linear modules, experts that are one grouped product, the head, also where its logits are never whole; DoRA's
+products of a unit matrix, of which nothing goes backward, and those that it makes again where there is dropout.
 Does not know: that the first layer's inputs may need no gradient (one product of a layer's seven, at most).
 """
 
@@ -28,6 +29,7 @@ LINEAR = frozenset(
 )
 GROUPED = "aten._grouped_mm.default"
 HEAD = "lm_head"
+MAGNITUDE = "lora_magnitude_vector."
 GRAPHED = ("forward", "loss")
 """Phases whose products go backward, too; the reference's do not."""
 
@@ -72,7 +74,9 @@ def products_of(born: Born, weights: Mapping[str, Weight], setup: Setup) -> Iter
     for (category, phase, module, operation), held in born.items():
         if category == "workspace":
             continue
-        if operation in LINEAR and module in weights:
+        if operation in LINEAR and module in weights and setup.is_dora and weights[module].is_adapter:
+            yield from _dora(module, held, weights, phase, setup)
+        elif operation in LINEAR and module in weights:
             yield from _linear(held, weights[module], phase, setup, setup.rows_of(module))
         elif operation == GROUPED and module:
             yield from _experts(_inside(weights, module), phase, held, setup)
@@ -102,6 +106,34 @@ def _linear(held: Held, weight: Weight, phase: str, setup: Setup, rows: int) -> 
     if phase in GRAPHED:
         passes = 2 if weight.is_adapter or setup.trains_all else 1
         yield Product(rows, inner, outer, passes * held.count, width)
+
+
+def _dora(module: str, held: Held, weights: Mapping[str, Weight], phase: str, setup: Setup) -> Iterator[Product]:
+    """An adapter's matrix multiplies its input, and what a unit matrix as wide as the layer's input has become."""
+    if MAGNITUDE in module:
+        yield from _made_again(module.partition(MAGNITUDE)[0], held, weights, phase, setup)
+        return
+    weight, rows, rank, is_again = weights[module], setup.rows_of(module), setup.rank, phase == "backward"
+    width, calls = _width(weight, setup), held.count / 2
+    outer = rank if ".lora_A." in module else weight.parameters / rank
+    inner = weight.parameters / outer
+    unit = held.nbytes / width / outer / calls - rows
+    yield Product(rows, outer, inner, calls, width, is_again)
+    yield Product(unit, outer, inner, calls, width, is_again)
+    if phase in GRAPHED:
+        yield Product(rows, inner, outer, 2 * calls, width)
+
+
+def _made_again(layer: str, held: Held, weights: Mapping[str, Weight], phase: str, setup: Setup) -> Iterator[Product]:
+    """DoRA with dropout: the layer's product of the input that was dropped, as wide as the adapter's."""
+    if layer + "lora_A.default" not in weights:
+        return  # an embedding, which multiplies nothing
+    width, rows = _width(weights[layer + "lora_A.default"], setup), setup.rows_of(layer)
+    outer = held.nbytes / held.count / rows / width
+    inner = weights[layer + "base_layer"].parameters / outer
+    yield Product(rows, outer, inner, held.count, width, is_again=phase == "backward")
+    if phase in GRAPHED:
+        yield Product(rows, inner, outer, held.count, width)
 
 
 def _experts(inside: Mapping[str, Weight], phase: str, held: Held, setup: Setup) -> Iterator[Product]:

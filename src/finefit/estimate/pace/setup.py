@@ -12,7 +12,7 @@ from finefit.catalog.rates import Rates
 from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
-from finefit.nouns.method import Full, Method, QLoRA
+from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.task import ROWS, Task, sequences_of
 
@@ -79,6 +79,15 @@ class Setup:
     @property
     def trains_all(self) -> bool:
         return isinstance(self.method, Full)
+
+    @property
+    def is_dora(self) -> bool:
+        return isinstance(self.method, LoRA | QLoRA) and self.method.use_dora
+
+    @property
+    def rank(self) -> int:
+        """Of adapters; 0 where there are none."""
+        return 0 if isinstance(self.method, Full) else self.method.r
 
     @cached_property
     def text(self) -> Mapping[str, Any]:

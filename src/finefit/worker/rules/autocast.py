@@ -1,7 +1,9 @@
 """Autocast runs more operations in float32 on a GPU than on the processor.
 
 Source: aten/src/ATen/autocast_mode.h, lists `AT_FORALL_FP32` (CUDA) against the processor's in autocast_mode.cpp.
-Those that copy their input matter for memory. Softmax and its kin have a kernel of their own (`softmax.py`).
+Those that copy their input matter for memory. Softmax and its kin have a kernel of their own (`softmax.py`). A norm
+along one dimension copies nothing, and its result is float32 (`AT_FORALL_FP32_SET_OPT_DTYPE`): DoRA takes one of every
+weight.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ def answers() -> list[Any]:
         for name in NAMES
         if hasattr(home, name) and not (home is torch and name.startswith("__"))
     ]
-    return [(torch, "is_autocast_enabled", _is_enabled), *in_float32]
+    return [(torch, "is_autocast_enabled", _is_enabled), (torch.linalg, "norm", _norm), *in_float32]
 
 
 def _is_enabled(device: str = "cuda") -> Any:
@@ -48,6 +50,12 @@ def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*(value.float() if _is_half(value) else value for value in args), **kwargs)
 
     return answer
+
+
+def _norm(inputs: torch.Tensor, **kwargs: Any) -> Any:
+    if not torch.is_autocast_enabled("cpu") or not _is_half(inputs) or "dtype" in kwargs:
+        return NotImplemented
+    return torch.linalg.norm(inputs, **kwargs, dtype=torch.float32)
 
 
 def _is_half(value: Any) -> bool:

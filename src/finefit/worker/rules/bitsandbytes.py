@@ -6,7 +6,8 @@ In training a processor multiplies by a dequantised copy of the weight (bitsandb
 Source: bitsandbytes 0.50, bitsandbytes/backends/cuda/ops.py. Past 1536 rows (`_gemm_4bit_custom_max_m`) the 4-bit
 product dequantises the whole weight first (`_dequant_linear_fallback`); below, it depends on the card and the shape,
 and the fallback is assumed from 512 rows on. The 8-bit product looks for outlier columns (`int8_vectorwise_quant`) and
-multiplies into int32, then float16 (backends/default/ops.py `int8_scaled_mm`, `cdequant_mm_int32_fp16`).
+multiplies into int32, then float16 (backends/default/ops.py `int8_scaled_mm`, `cdequant_mm_int32_fp16`). A whole 8-bit
+weight in float32, which DoRA asks for, is two products, one beside the other (_ops.py, `int8_vectorwise_dequant`).
 """
 
 from __future__ import annotations
@@ -68,8 +69,13 @@ def _int8_mixed_scaled_mm(args: tuple[Any, ...], result: Any) -> list[int]:
     return [output.numel() * 4, half]
 
 
+def _int8_vectorwise_dequant(args: tuple[Any, ...], result: torch.Tensor) -> list[int]:
+    return [result.nbytes]
+
+
 BLOCKS = {
     "gemm_4bit": _gemm_4bit,
     "int8_vectorwise_quant": _int8_vectorwise_quant,
+    "int8_vectorwise_dequant": _int8_vectorwise_dequant,
     "int8_mixed_scaled_mm": _int8_mixed_scaled_mm,
 }

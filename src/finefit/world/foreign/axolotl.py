@@ -99,6 +99,8 @@ RULES: dict[str, Rule] = {
     "num_epochs": named("num_train_epochs"),
     "optimizer": named("optim"),
     "lr_scheduler": named("lr_scheduler_type"),
+    "peft_use_dora": named("use_dora"),
+    "peft_use_rslora": named("use_rslora"),
     "train_on_inputs": inverted("assistant_only_loss"),
     "lora_target_linear": _linear,
     "val_set_size": unless(0, ASIDE),

@@ -104,6 +104,8 @@ RULES: dict[str, Rule] = {
     "lora_alpha": named("lora_alpha"),
     "lora_dropout": named("lora_dropout"),
     "lora_target": _targets,
+    "use_dora": named("use_dora"),
+    "use_rslora": named("use_rslora"),
     "enable_liger_kernel": named("use_liger_kernel"),
     "val_size": unless(0, ASIDE),
     "max_samples": left("all rows are trained on"),

@@ -39,8 +39,8 @@ UNSAID = {
     "assistant_only_loss": False,
 }
 ADAPTERS = {"lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.05}
-SAME = """load_in_4bit load_in_8bit bnb_4bit_quant_type lora_r lora_alpha lora_dropout lora_target_modules max_length
-    packing assistant_only_loss"""
+SAME = """load_in_4bit load_in_8bit bnb_4bit_quant_type lora_r lora_alpha lora_dropout lora_target_modules use_dora
+    use_rslora max_length packing assistant_only_loss"""
 
 
 def _adapter(entry: Entry) -> Iterator[Entry]:
@@ -81,8 +81,6 @@ RULES: dict[str, Rule] = {
     "use_bnb_nested_quant": named("bnb_4bit_use_double_quant"),
     "packing_strategy": unless("bfd", "rows are packed best fit first, and never cut"),
     "dtype": valued("dtype", {"float32": "float32", "bfloat16": "bfloat16", "float16": "float16", "auto": None}),
-    "use_rslora": unless(False, "adapters are plain LoRA"),
-    "use_dora": unless(False, "adapters are plain LoRA"),
     "chat_template_path": left(TEMPLATE),
     "model_revision": unless("main", "a revision is fetched by `hf download --revision`"),
 }
