@@ -37,6 +37,9 @@ METHODS: dict[str, Method] = {
     "single": QLoRA(double_quant=False),
     "qlora8": QLoRA(8),
     "lora, twice": LoRA(),
+    "dora": LoRA(use_dora=True),
+    "dora, dropout": LoRA(dropout=0.1, use_dora=True),
+    "lora, dropout": LoRA(dropout=0.1),
 }
 """Of one micro-batch a step, or of two."""
 

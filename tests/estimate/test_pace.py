@@ -9,13 +9,14 @@ import pytest
 from finefit.catalog.gpus import rows
 from finefit.catalog.rates import Rates, rates_of
 from finefit.estimate.pace.links import Sizes, exposed, sent
-from finefit.estimate.pace.pace import pace_of, step_seconds, work_of
+from finefit.estimate.pace.pace import Effort, effort_of, pace_of, step_seconds, work_of, work_on
 from finefit.estimate.pace.setup import Setup
 from finefit.nouns.engine import DDP, FSDP2, Buckets, DeepSpeed, Engine, ZeroStage
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import LoRA
 from finefit.nouns.model import Model
 from finefit.nouns.pace import Pace
+from finefit.tape.digest import Read
 
 from ..conftest import CONFIG, Rehearsed
 
@@ -62,6 +63,32 @@ def test_more_micro_batches_cost_kernels_once_each_and_the_optimizer_once(rehear
     assert often.tokens == 8 * once.tokens
     assert 8 * once.step_seconds > often.step_seconds > 7 * once.step_seconds / 2
     assert often.tokens_per_second > once.tokens_per_second
+
+
+SIDES = ((512, 512), (512, 256), (512, 256), (512, 512), (512, 1024), (512, 1024), (1024, 512))
+"""Of a layer's linear modules: input, output."""
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_dora_multiplies_what_its_formulas_say(rehearsed: Rehearsed, dropout: float) -> None:
+    """Beside LoRA: each time that a layer runs, the adapter's matrices times a unit matrix; the last product of a layer
+    recomputed, where LoRA's stops before; with dropout every product of the layer again, and once more backward. And a
+    step takes longer."""
+    layers, rank, tokens, runs = CONFIG["num_hidden_layers"], 16, 256, 2  # all layers are recomputed
+
+    def effort(name: str, use_dora: bool) -> Effort:
+        setup = Setup(Model("small", CONFIG), LoRA(dropout=dropout, use_dora=use_dora), KNOBS, A100)
+        return effort_of(Read(rehearsed(name + (", dropout" if dropout else ""), 256)), setup, layers)
+
+    unit = sum(2 * into * rank * (into + out) for into, out in SIDES)
+    again = sum(2 * tokens * into * out for into, out in SIDES) if dropout else 0
+    last = 2 * tokens * rank * SIDES[-1][1]
+    plain, dora = effort("lora", False), effort("dora", True)
+    more = dora.first.operations - plain.first.operations
+    assert more == pytest.approx(layers * (runs * unit + last + (runs + 1) * again), rel=1e-9)
+    setups = [Setup(Model("small", CONFIG), LoRA(use_dora=use_dora), KNOBS, A100) for use_dora in (False, True)]
+    times = [step_seconds(work_on(one, setup), setup, None) for one, setup in zip((plain, dora), setups, strict=True)]
+    assert times[0] < times[1]
 
 
 def zero(stage: ZeroStage, ranks: int = 8) -> Engine:

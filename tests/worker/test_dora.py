@@ -16,7 +16,7 @@ from finefit.nouns.sampling import Sampling
 from finefit.show import live
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-pytestmark = pytest.mark.xdist_group("dora")
+pytestmark = [pytest.mark.xdist_group("dora"), pytest.mark.wide(1)]
 
 PEFT = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "target_modules": "all-linear", "use_dora": True}
 

@@ -23,7 +23,7 @@ FEW_LIVE: Zero = (
 
 def all_runs() -> list[Run]:
     runs = [*_by_engine(), *_quantised(), *_offloaded(), *_of_other_ranks(), *_of_other_shapes(), *_of_other_steps()]
-    runs += [*_fsdp1(), *_on_one_rank()]
+    runs += [*_fsdp1(), *_on_one_rank(), *_of_dora()]
     assert len({run.id for run in runs}) == len(runs)
     return runs
 
@@ -73,6 +73,15 @@ def _of_other_ranks() -> Iterator[Run]:
     yield Run("fsdp2", ranks=4, shape="odd")
     yield Run("fsdp2", ranks=4, shape="odd", method="lora", rank=6)
     yield Run("fsdp2", ranks=4, method="qlora4", rank=2)
+
+
+def _of_dora() -> Iterator[Run]:
+    for engine in ("ddp", "zero0", "zero1"):
+        yield Run(engine, method="lora", accumulation=2, dora=True)  # type: ignore[arg-type]
+    yield Run("zero2", method="lora", accumulation=2, checkpointing="all", dora=True)
+    yield Run("fsdp2", method="lora", accumulation=2, checkpointing="all", dora=True)
+    for engine in ("zero1", "zero2", "fsdp2"):
+        yield Run(engine, method="qlora4", dora=True)  # type: ignore[arg-type]
 
 
 def _of_other_shapes() -> Iterator[Run]:

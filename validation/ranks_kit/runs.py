@@ -66,6 +66,7 @@ class Run:
     reshard: bool = True
     # FSDP2's, after forward
     zero: Zero = ()
+    dora: bool = False
 
     @property
     def id(self) -> str:
@@ -92,9 +93,9 @@ def method_of(run: Run) -> Method:
         case "full":
             return Full()
         case "lora":
-            return LoRA(run.rank)
+            return LoRA(run.rank, use_dora=run.dora)
         case "qlora4" | "qlora8":
-            return QLoRA(4 if run.method == "qlora4" else 8, run.rank, double_quant=False)
+            return QLoRA(4 if run.method == "qlora4" else 8, run.rank, double_quant=False, use_dora=run.dora)
 
 
 def engine_of(run: Run, buckets: Buckets | None = None) -> Engine:

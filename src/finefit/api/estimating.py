@@ -27,7 +27,7 @@ from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.rehearsal.timed import setup_of
 from finefit.search import packing
 from finefit.search.choice import suited
-from finefit.search.engine import engine_for, of_one_rank
+from finefit.search.engine import engine_for, of_one_rank, refuse_undivided
 from finefit.search.generation import parts_to_write
 from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, supposed_of
@@ -66,6 +66,7 @@ def estimate(
     method, agreed = beside_packed(method, found)
     machine, notes = machine_or_reference(gpu)
     refuse_unproven(task, method, knobs, found)
+    refuse_undivided(method, knobs)
     if isinstance(task, DPO):
         on_one(machine, knobs, ONE_REFERENCE)
     knobs, changed = suited(knobs, found)

@@ -17,7 +17,7 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 
-from .dials import LARGEST_MICRO_BATCH, divides_weights
+from .dials import LARGEST_MICRO_BATCH, takes_stage_3
 
 SHOWN = 3
 """Pieces of advice in each direction, beside a plan."""
@@ -145,7 +145,7 @@ def _more_divided(basis: Basis) -> Iterator[Turn]:
     touches: Touches = "how it is rounded" if job.zero_stage is None else "nothing"
     if basis.machine.count > 1 and not job.fsdp:
         for more in range(stage + 1, 4):
-            if more < 3 or divides_weights(job):
+            if more < 3 or takes_stage_3(job):
                 yield Turn(f"ZeRO {more}", {"zero_stage": more}, touches)
     if (job.offload or "none") == "none" and not job.fsdp:
         where = f"DeepSpeed ZeRO {max(stage, 2)} with the optimizer's state in host memory"

@@ -37,12 +37,12 @@ def engines(job: Job, machine: Machine) -> Iterator[tuple[str, list[Job]]]:
         return
     yield "on the GPUs" if machine.count > 1 else "on the GPU", plain
     yield "with the optimizer's state in host memory", [replace(job, zero_stage=2, offload="optimizer")]
-    if divides_weights(job):
+    if takes_stage_3(job):
         yield "with parameters in host memory", [replace(job, zero_stage=3, offload="all")]
 
 
-def divides_weights(job: Job) -> bool:
-    """bitsandbytes keeps 8-bit weights whole, and DoRA reads them whole (`world/engine_rules.py`)."""
+def takes_stage_3(job: Job) -> bool:
+    """bitsandbytes keeps 8-bit weights whole, and DoRA reads weights whole (`world/engine_rules.py`)."""
     return job.method != "qlora8" and (not job.use_dora or job.method == "full")
 
 
@@ -56,6 +56,7 @@ def _without_offload(job: Job, machine: Machine) -> Iterator[Job]:
         return
     yield replace(job, zero_stage=1)
     yield replace(job, zero_stage=2)
-    if divides_weights(job):
+    if takes_stage_3(job):
         yield replace(job, zero_stage=3)
+    if job.method != "qlora8":
         yield replace(job, fsdp=True)

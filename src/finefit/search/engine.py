@@ -5,15 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 from finefit.catalog.deepspeed import auto_buckets
+from finefit.errors import BadInput, Problem
 from finefit.nouns.engine import DDP, FSDP1, FSDP2, DeepSpeed, Engine, is_plain
 from finefit.nouns.knobs import Dtype, Knobs, MixedPrecision
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
+from finefit.nouns.method import Full, Method
 from finefit.nouns.model import Model
 
 HALF: dict[MixedPrecision, Dtype] = {"bf16": "bfloat16", "fp16": "float16"}
 REHEARSED_OPTIM = "adamw_torch_fused"
 """Whatever optimizer it is: an engine steps parts that no rank alone has, so what is recorded of it is not used."""
+
+DORA_READS = "DoRA reads each weight after its layer has run, when ZeRO 3 has put it away again"
+INSTEAD_OF_ZERO3 = "fsdp, zero_stage 2, or plain LoRA"
+"""PEFT 0.21, tuners/lora/dora.py, `forward`. DeepSpeed 0.19 gathers a whole weight a second time, whose time is not
+modelled, and fails at a packed one (no attribute `ds_status`). FSDP2 puts weights away layer by layer of the model."""
+
+
+def refuse_undivided(method: Method, knobs: Knobs) -> None:
+    """Raises `BadInput` where an engine would divide what the method reads whole."""
+    if knobs.zero_stage == 3 and not isinstance(method, Full) and method.use_dora:
+        what = "use_dora does not go with ZeRO 3"
+        raise BadInput(Problem(what, where="use_dora", why=DORA_READS, hint=INSTEAD_OF_ZERO3))
 
 
 def engine_for(knobs: Knobs, machine: Machine, model: Model) -> Engine | None:

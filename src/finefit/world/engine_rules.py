@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from finefit.catalog.optimizers import OPTIMIZERS
 from finefit.errors import Problem
+from finefit.search.engine import DORA_READS, INSTEAD_OF_ZERO3
 
 from .given import Given
 
@@ -62,16 +63,11 @@ def eight_bits_are_not_divided(given: Given) -> Iterator[Problem]:
         yield Problem("qlora8 does not run under FSDP2", where=given.where("fsdp", "method"), why=why, hint="qlora4")
 
 
-def dora_needs_whole_weights(given: Given) -> Iterator[Problem]:
-    """PEFT 0.21, tuners/lora/dora.py: `forward` reads a layer's weight when the layer has run."""
+def dora_reads_whole_weights(given: Given) -> Iterator[Problem]:
     job = given.job
-    if not job.use_dora or job.method == "full" or given.wrong & {"use_dora", "method"}:
-        return
-    engine = "ZeRO 3" if job.zero_stage == 3 else "FSDP2" if job.fsdp else None
-    if engine is not None:
-        why = f"DoRA reads weights outside of their layers, where {engine} has put them away"
-        where, hint = given.where("use_dora"), "zero_stage: 2, or plain LoRA"
-        yield Problem(f"use_dora does not go with {engine}", where=where, why=why, hint=hint)
+    if job.use_dora and job.method != "full" and job.zero_stage == 3 and not given.wrong & {"use_dora", "method"}:
+        where = given.where("use_dora")
+        yield Problem("use_dora does not go with ZeRO 3", where=where, why=DORA_READS, hint=INSTEAD_OF_ZERO3)
 
 
 def optimizers_suit_the_engine(given: Given) -> Iterator[Problem]:
@@ -93,6 +89,6 @@ RULES = (
     engines_need_ranks,
     offload_needs_an_engine,
     eight_bits_are_not_divided,
-    dora_needs_whole_weights,
+    dora_reads_whole_weights,
     optimizers_suit_the_engine,
 )
