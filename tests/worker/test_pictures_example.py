@@ -13,6 +13,7 @@ from finefit.nouns.sampling import Sampling
 from finefit.show.live import Lines
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pictures.yaml"
+PICTURE = EXAMPLE.parent / "pictures" / "images" / "receipt.png"
 pytestmark = pytest.mark.xdist_group("pictures example")
 
 
@@ -40,12 +41,15 @@ def test_it_learns(receipt: Receipt) -> None:
     assert (receipt.eval_loss_after or 9) < 0.67 * (receipt.eval_loss_before or 0)
 
 
-def test_a_run_answers_words_and_is_exported(run: Path) -> None:
-    """Text is answered; the export has the processor's files, and the trained model's logits."""
+def test_a_run_answers_and_is_exported(run: Path) -> None:
+    """Words and pictures are answered; the export has the processor's files, the trained model's logits, and its
+    answers."""
     [answer] = api.generate(str(run), ["What can you do?"], Sampling(max_new_tokens=4), base=False)
     assert isinstance(answer, str)
     exported = api.export(str(run))
     assert (Path(exported.folder) / "preprocessor_config.json").is_file()
+    asked = (["What was bought?"], Sampling(max_new_tokens=9), False, [str(PICTURE)])
+    assert api.generate(str(run), *asked) == api.generate(str(exported.folder), *asked)
 
 
 def test_adapters_are_told_to_the_byte_with_layers_checkpointed(tmp_path: Path) -> None:
