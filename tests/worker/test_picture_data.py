@@ -10,13 +10,18 @@ from processors import loadable
 from trl import chat_template_utils
 from vision import FAMILIES
 
+from finefit import api
 from finefit.api.scanned_images import shown_in
+from finefit.errors import BadInput
 from finefit.lower.rows import rows_orders
 from finefit.rehearsal.files import Files
 from finefit.rehearsal.own_images import told_of
+from finefit.show.live import Lines
 from finefit.worker.data import looked
 from finefit.worker.pictures import pictured
-from finefit.worker.processor import processor_of
+from finefit.worker.plain_text import LOST, refuse_lost_words
+from finefit.worker.processor import processor_of, tokenizer_of
+from finefit.worker.rows import dataset_of
 from finefit.world.models import find_model
 from finefit.world.rows import Rows, scan
 from pictures import picture, row, write
@@ -102,3 +107,33 @@ def test_a_processor_that_does_otherwise_is_a_wrong_check(tmp_path: Path, data: 
     found = looked(orders)
     assert found["lengths"] is None
     assert any("a place for each image" in check["what"] for check in found["checks"] if not check["is_right"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_of_text_alone_keep_their_words_or_are_refused(tmp_path: Path, family: str) -> None:
+    """Some templates write nothing of text that is in no part: such rows are not trained on, and `finefit data` says
+    why."""
+    folder = seeing(tmp_path, family)
+    path = write(tmp_path / "text.jsonl", row("w1 w2", answer="w3"), row("w4", answer="w5"))
+    rows = scan(path, blind="")
+    orders = rows_orders(path, rows.format, rows.bad, str(folder))
+    found, tokenizer, dataset = looked(orders), tokenizer_of(str(folder)), dataset_of(orders["data"], "train")
+    if found["lengths"] is None:
+        assert [check["why"] for check in found["checks"]] == [LOST]
+        with pytest.raises(BadInput, match="words of these rows would be lost"):
+            refuse_lost_words(tokenizer, dataset, path)
+    else:
+        text = tokenizer.apply_chat_template(dataset[0]["messages"], tokenize=False)
+        assert "w1 w2" in text
+        assert "w3" in text
+        refuse_lost_words(tokenizer, dataset, path)
+
+
+def test_a_run_on_text_that_would_lose_its_words_is_not_begun(tmp_path: Path) -> None:
+    """Before any run folder."""
+    path = write(tmp_path / "text.jsonl", row("w1 w2", answer="w3"), row("w4", answer="w5"))
+    words = {"model": str(seeing(tmp_path, "idefics3")), "data": path, "method": "full", "gpu": "cpu"}
+    job = tmp_path / "job.yaml"
+    job.write_text("\n".join(f"{key}: {value}" for key, value in words.items()), encoding="utf-8")
+    with pytest.raises(BadInput, match="would be lost"):
+        api.plan_job(str(job), {}, Lines())

@@ -31,6 +31,7 @@ from trl.data_utils import _tokenize, common_prefix_length, is_conversational
 
 from . import pair_data, picture_data
 from .looking import check, endless, spread
+from .plain_text import LOST, loses_words
 from .processor import tokenizer_of
 from .rows import conversations_in_parts, dataset_of, format_of, in_parts
 
@@ -49,6 +50,8 @@ def looked(orders: dict[str, Any]) -> dict[str, Any]:
     try:
         if format_of(orders["data"]).trained == "pairs":
             return pair_data.looked(tokenizer, rows, pair_data.prepared(rows, tokenizer), orders["examples"])
+        if not shows and loses_words(tokenizer, rows):
+            raise ValueError(LOST)
         template = _template(tokenizer, rows[0], turns)
         prepared = _prepared(rows, tokenizer, template, turns)
     except (TemplateError, ValueError, RuntimeError, TypeError) as error:

@@ -9,6 +9,7 @@ from datasets import Dataset
 from . import shown
 from .batches import Row
 from .pairs import pair_of
+from .plain_text import refuse_lost_words
 from .preferences import task_of
 from .processor import tokenizer_of
 from .rows import conversations_in_parts, dataset_of, held_out_of
@@ -24,10 +25,15 @@ def dataset(orders: dict[str, Any]) -> Dataset:
         rows = [made(tokens, trained) for tokens, trained in _lengths(orders)]
         return Dataset.from_list(shown.with_places(rows, orders) if shown.shows(orders) else rows)
     if orders["data"]:
-        data = orders["data"]
-        return conversations_in_parts(data) if shown.shows(orders) else dataset_of(data, "train")
+        return conversations_in_parts(orders["data"]) if shown.shows(orders) else _of_text(orders)
     batch = orders["trainer"]["per_device_train_batch_size"]
     return _rows(orders, batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS)
+
+
+def _of_text(orders: dict[str, Any]) -> Dataset:
+    found = dataset_of(orders["data"], "train")
+    refuse_lost_words(tokenizer(orders), found, orders["data"]["train"])
+    return found
 
 
 def held_out(orders: dict[str, Any]) -> Dataset | None:
