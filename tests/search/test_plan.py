@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 
 from finefit import api
+from finefit.errors import BadInput
 from finefit.estimate.rehearsed import spread
 from finefit.nouns.engine import DDP, ZeroStage
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
+from finefit.nouns.method import LoRA
 from finefit.nouns.planned import NEARLY, Planned
 from finefit.rehearsal.few import Rehearsals
 from finefit.search.candidates import Asked, candidates
 from finefit.search.dials import engines
+from finefit.search.engine import refuse_undivided
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
@@ -159,3 +163,17 @@ def test_more_gpus_are_never_slower(count: int) -> None:
     assert fewer.choice.pace is not None
     assert more.choice.pace is not None
     assert more.choice.pace.step_seconds < fewer.choice.pace.step_seconds
+
+
+def test_dora_is_never_divided_by_stage_3() -> None:
+    """Neither on the GPUs nor beside the host; plain LoRA and full fine-tuning are, and FSDP2 takes DoRA too."""
+    machine = machine_named("2xRTX4090")
+
+    def stages(**keys: Any) -> set[tuple[Any, bool]]:
+        job = Job("", "", gpu=machine.name, **keys)
+        return {(one.zero_stage, one.fsdp) for _, jobs in engines(job, machine) for one in jobs}
+
+    assert stages(use_dora=True) == stages() - {(3, False)}
+    assert stages(method="full", use_dora=True) == stages(method="full")
+    with pytest.raises(BadInput, match="does not go with ZeRO 3"):
+        refuse_undivided(LoRA(use_dora=True), Knobs(max_length=64, zero_stage=3))

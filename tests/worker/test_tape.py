@@ -54,6 +54,9 @@ RECIPES: dict[str, dict[str, Any]] = {
         **ONCE,
         model={"dtype": "bfloat16"},
     ),
+    "dora": orders(
+        device="cuda", peft={"use_dora": True}, gradient_checkpointing="all", trainer={"bf16": True}, **ONCE
+    ),
 }
 
 

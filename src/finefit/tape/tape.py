@@ -79,14 +79,25 @@ class History:
     @cached_property
     def formulas(self) -> tuple[Formulas, ...] | None:
         """Of the rows, then of the counts; None where one has none, or what grows with the layers has more than one
-        ruler."""
+        ruler and is not all in them."""
         if len(self.points) < TRUSTED_FROM:
             return None
         found = formulas_of((*self.rows, *self.counts), self.points, self.widths)
         if found is None:
             return None
-        rows = [*(row for _, row in self._growing.values()), FROZEN, TRAINED] if self.growths else []
+        rows = [*(row for _, row in self._growing.values()), FROZEN] if self.growths else []
+        rows += [TRAINED] if self.growths and not self._trains_layers_alone else []
         return None if any(formula.ruler is None for row in rows for formula in found[row]) else found
+
+    @property
+    def _trains_layers_alone(self) -> bool:
+        """The same number in each: then a layer's part is one of so many, also where DoRA's trained lengths have
+        another ruler than its matrices."""
+        trained = {(growth.trainable_parameters, len(growth.unit)) for growth in self.growths}
+        if len(trained) != 1:
+            return False
+        each, layers = trained.pop()
+        return each * len(self.layers) == self.counts[TRAINED][0] * layers
 
     @cached_property
     def _growing(self) -> dict[Name, tuple[int, int]]:
@@ -110,8 +121,8 @@ class History:
         return Cut(replace(self.few, nbytes=tuple(range(len(self.row_of)))))
 
     def growths_at(self, numbers: Sequence[int]) -> tuple[Growth, ...]:
-        """Where rows and counts have these numbers: what grows has one ruler, so its growth is as much larger as itself
-        is."""
+        """Where rows and counts have these numbers: what grows has one ruler, or is all in layers that are alike, so
+        its growth is as much larger as itself is."""
 
         def scaled(growth: int, row: int) -> int:
             first = (*self.rows, *self.counts)[row][0]
