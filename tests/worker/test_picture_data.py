@@ -59,6 +59,7 @@ def asked(path: str, folder: Path) -> tuple[dict[str, Any], Rows]:
     return orders | {"data": orders["data"] | told.data, "images": told.images}, rows
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_row_is_as_long_as_training_makes_it(tmp_path: Path, data: str, family: str) -> None:
     """All tokens, the trained ones, and the placeholders of images: those of TRL's collator, of every row alone."""
@@ -109,6 +110,7 @@ def test_a_processor_that_does_otherwise_is_a_wrong_check(tmp_path: Path, data: 
     assert any("a place for each image" in check["what"] for check in found["checks"] if not check["is_right"])
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_rows_of_text_alone_keep_their_words_or_are_refused(tmp_path: Path, family: str) -> None:
     """Some templates write nothing of text that is in no part: such rows are not trained on, and `finefit data` says

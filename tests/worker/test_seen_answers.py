@@ -93,6 +93,7 @@ def by_hand(model: Any, orders: dict[str, Any], messages: Messages) -> list[int]
     return list(written[0, inputs["input_ids"].shape[1] :].tolist())
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_answer_is_that_of_transformers(asked: Asked, questions: list[Messages], family: str) -> None:
     """The likeliest tokens, of each question alone and of all beside each other; what is shown matters."""

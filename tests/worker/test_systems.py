@@ -25,7 +25,7 @@ def shortest(file: Path, count: int, into: Path) -> str:
     return str(path)
 
 
-@pytest.mark.wide(3)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("job", SYSTEMS, ids=lambda path: path.stem)
 def test_a_system_trains_as_its_plan_says(job: Path, tmp_path: Path) -> None:
     """Its held-out loss falls, and its receipt is exact in every phase."""
