@@ -1,4 +1,4 @@
-"""Micro-batches of few tokens beside packed weights: tapes may not know them, and they are slow."""
+"""Micro-batches of few tokens beside packed weights: tapes may not know them."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ def plan(job: Job) -> Planned:
     return api.plan(job)
 
 
-def test_nothing_is_rehearsed_for_them_where_others_fit() -> None:
+def test_nothing_is_rehearsed_for_them_where_others_fit_without_recomputing() -> None:
     found = plan(JOB)
     assert found.choice is not None
     assert found.choice.knobs.per_device_train_batch_size >= 4
+    assert found.choice.knobs.gradient_checkpointing == 0
     [note] = [note for note in found.notes if "not weighed" in note]
     assert "micro-batch 1, 2;" in note
 

@@ -127,7 +127,8 @@ class Recipe:
 
     @property
     def has_few_tokens(self) -> bool:
-        """Of a micro-batch, beside packed weights: for each of them these are unpacked anew, so it is a slow one."""
+        """Of a micro-batch, beside packed weights: these are unpacked for each anew, so it is faster only where it
+        recomputes less."""
         return SMALL_PRODUCT_TOKENS in self.bounds.tokens and self.point.tokens <= SMALL_PRODUCT_TOKENS
 
     def _image_bounds(self) -> Iterator[int]:

@@ -38,13 +38,13 @@ class Answer:
 
 
 def search_plan(groups: Iterable[Group], known: Candidates, others: Candidates, search: Search) -> Answer:
-    """Of the first group of which any recipe fits. `others` cost minutes, and are asked for only where none that is
-    `known` fits."""
+    """Of the first group of which any recipe fits. `others` cost minutes: smaller micro-batches, which are faster
+    only where they recompute less, so they are asked for where none that is `known` fits without recomputing."""
     answer = Answer()
     for group in groups:
         found = _of(group, known)
         answer.best = choose_of(found, search)
-        if answer.best is None:
+        if answer.best is None or answer.best.knobs.gradient_checkpointing != 0:
             found += _of(group, others)
             answer.best = choose_of(found, search)
         answer.weighed += len(found)
