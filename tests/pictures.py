@@ -41,3 +41,19 @@ def row(question: Any, *images: Any, answer: str = "yes", **more: Any) -> dict[s
 def write(path: Path, *rows: Any) -> str:
     path.write_text("".join(json.dumps(each) + "\n" for each in rows))
     return str(path)
+
+
+def uneven(folder: Path) -> str:
+    """Rows with no image, one, and two of several sizes, in words that tokenizers of tests know.
+
+    The row that shows most is not the longest.
+    """
+    small, wide, tall = (picture(folder, *size) for size in ((60, 50), (150, 90), (70, 160)))
+    place = {"type": "image"}
+    return write(
+        folder / "rows.jsonl",
+        row("w1 w2", answer="w3 " * 130),
+        row("w1", small, answer="w4 w5"),
+        row([{"type": "text", "text": "w1"}, place, place], wide, tall, answer="w6 " * 9),
+        row("w2", tall, answer="w7 " * 4),
+    )

@@ -24,25 +24,15 @@ from finefit.worker.processor import processor_of, tokenizer_of
 from finefit.worker.rows import dataset_of
 from finefit.world.models import find_model
 from finefit.world.rows import Rows, scan
-from pictures import picture, row, write
+from pictures import row, uneven, write
 
 pytest.importorskip("PIL.Image")
 pytestmark = pytest.mark.xdist_group("picture data")
 
-PLACE = {"type": "image"}
-
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    """Rows with no image, one, and two of several sizes, in words that tokenizers of tests know."""
-    small, wide, tall = (picture(tmp_path, *size) for size in ((60, 50), (150, 90), (70, 160)))
-    return write(
-        tmp_path / "rows.jsonl",
-        row("w1 w2", answer="w3 " * 130),
-        row("w1", small, answer="w4 w5"),
-        row([{"type": "text", "text": "w1"}, PLACE, PLACE], wide, tall, answer="w6 " * 9),
-        row("w2", tall, answer="w7 " * 4),
-    )
+    return uneven(tmp_path)
 
 
 def seeing(folder: Path, family: str) -> Path:

@@ -28,23 +28,14 @@ from finefit.worker.images import ImageCollator, collator_of
 from finefit.world.gpus import machine_named
 from finefit.world.lengths import approximate_lengths
 from finefit.world.rows import check_rows
-from pictures import picture, row, write
+from pictures import picture, row, uneven, write
 
 PIL = pytest.importorskip("PIL.Image")
-PLACE = {"type": "image"}
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    """Rows with no image, one, and two of several sizes; the one that shows most is not the longest."""
-    small, wide, tall = (picture(tmp_path, *size) for size in ((60, 50), (150, 90), (70, 160)))
-    return write(
-        tmp_path / "rows.jsonl",
-        row("w1 w2", answer="w3 " * 130),
-        row("w1", small, answer="w4 w5"),
-        row([{"type": "text", "text": "w1"}, PLACE, PLACE], wide, tall, answer="w6 " * 9),
-        row("w2", tall, answer="w7 " * 4),
-    )
+    return uneven(tmp_path)
 
 
 def told(path: str, config: dict[str, Any], folder: Path | None = None, **changes: Any) -> dict[str, Any]:

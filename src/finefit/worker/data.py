@@ -30,7 +30,7 @@ from trl.chat_template_utils import (
 from trl.data_utils import _tokenize, common_prefix_length, is_conversational
 
 from . import pair_data, picture_data
-from .looking import check, endless, spread
+from .looking import NO_TEMPLATE, check, endless, spread
 from .plain_text import LOST, loses_words
 from .processor import tokenizer_of
 from .rows import conversations_in_parts, dataset_of, format_of, in_parts
@@ -84,7 +84,7 @@ def _template(tokenizer: Any, row: dict[str, Any], turns: bool) -> str | None:
     if not is_conversational(row):
         return None
     if tokenizer.chat_template is None:
-        raise ValueError("the tokenizer has no chat template, and these rows are conversations")
+        raise ValueError(NO_TEMPLATE)
     if turns and not has_generation_markers(tokenizer.chat_template):
         template: str | None = get_training_chat_template(tokenizer)
         return template

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+NO_TEMPLATE = "the tokenizer has no chat template, and these rows are conversations"
+
 
 def spread(lengths: Sequence[int], count: int) -> list[int]:
     """Rows from the shortest to the longest, evenly spread."""

@@ -15,7 +15,7 @@ from trl import DPOConfig, DPOTrainer
 from trl.data_utils import _tokenize, extract_prompt
 
 from . import pairs
-from .looking import check, endless, spread
+from .looking import NO_TEMPLATE, check, endless, spread
 
 OR = " or "
 """Between the chosen answer and the rejected one, where a pair is shown."""
@@ -24,7 +24,7 @@ OR = " or "
 def prepared(rows: Dataset, tokenizer: Any) -> Any:
     """Raises `ValueError` where there is no chat template, and what the template raises."""
     if isinstance(rows[0]["chosen"], list) and tokenizer.chat_template is None:
-        raise ValueError("the tokenizer has no chat template, and these rows are conversations")
+        raise ValueError(NO_TEMPLATE)
     config = DPOConfig(max_length=None, use_cpu=True, bf16=False, report_to="none")
     return DPOTrainer._prepare_dataset(SimpleNamespace(_tokenizer=tokenizer), rows, tokenizer, config, "train")
 
