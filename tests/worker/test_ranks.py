@@ -6,23 +6,20 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from ranked import ENGINES, RANKS, Orders, knobs_of, of, on_ranks
 from safetensors.torch import load_file
 
-from finefit.catalog.deepspeed import auto_buckets
 from finefit.estimate.held import held_by
 from finefit.lower.orders import base_orders, rehearsal_orders
-from finefit.lower.ranks import of_ranks
-from finefit.nouns.engine import DDP, DeepSpeed, Engine, Offload, ZeroStage
-from finefit.nouns.knobs import Knobs
+from finefit.nouns.engine import Engine
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import LoRA
@@ -33,8 +30,7 @@ from finefit.worker.stop import EXIT_STOPPED
 
 pytestmark = pytest.mark.xdist_group("ranks")
 
-NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is an extra: '.[deepspeed]'")
-RANKS, HIDDEN, FLOAT = 2, 32, 4
+FLOAT = 4
 LAST = 12
 APART = 1e-5
 """Of losses near 4.5: sums in another order, over twelve steps at a learning rate of 0.01. Measured: 1e-6."""
@@ -42,47 +38,6 @@ HELD = 64
 """Bytes: the scalars of engines."""
 
 NewRun = Callable[..., Any]
-Orders = dict[str, Any]
-
-
-def zero(stage: ZeroStage, offload: Offload = "none") -> Engine:
-    return DeepSpeed(RANKS, stage, offload, auto_buckets(HIDDEN, stage))
-
-
-ENGINES: Mapping[str, Engine] = {
-    "ddp": DDP(RANKS),
-    "zero 1": zero(1),
-    "zero 2": zero(2),
-    "zero 3": zero(3),
-    "zero 3, all offloaded": zero(3, "all"),
-    "zero 2, optimizer offloaded": zero(2, "optimizer"),
-}
-
-
-def of(*names: str) -> list[Any]:
-    """Engines by their names, each as a case."""
-    return [pytest.param(name, marks=NEEDS_DEEPSPEED if "zero" in name else ()) for name in names]
-
-
-def knobs_of(orders: Orders) -> Knobs:
-    trainer = orders["trainer"]
-    return Knobs(
-        max_length=44,
-        per_device_train_batch_size=trainer["per_device_train_batch_size"],
-        gradient_accumulation_steps=trainer["gradient_accumulation_steps"],
-        gradient_checkpointing=orders["gradient_checkpointing"],
-        dtype="float32",
-        mixed_precision="no",
-        optim=trainer["optim"],
-    )
-
-
-def on_ranks(orders: Orders, engine: Engine) -> Orders:
-    """The orders of one process, for two: the same rows in the same step."""
-    trainer = orders["trainer"]
-    half = trainer["gradient_accumulation_steps"] // RANKS
-    orders["trainer"] = trainer | {"gradient_accumulation_steps": half, "max_grad_norm": 1.0}
-    return of_ranks(orders, engine, knobs_of(orders), has_compiler=False)
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +117,10 @@ def test_a_rank_holds_what_was_predicted(name: str, finished: Callable[..., Any]
 def test_stopped_together_and_resumed(
     name: str, finished: Callable[..., Any], new_run: NewRun, told: Callable[..., Orders]
 ) -> None:
-    """Asked to stop, all ranks stop after the same step with one checkpoint, and go on from it to the last bit."""
+    """Asked to stop, all ranks stop after the same step with one checkpoint, and go on from it to the last bit; also in
+    a later epoch, whose order is another."""
     run = new_run(**told(ENGINES[name], save_steps=50))
-    assert run.kill_when(lambda: run.at_step(4), signal.SIGTERM) == EXIT_STOPPED
+    assert run.kill_when(lambda: run.at_step(8), signal.SIGTERM) == EXIT_STOPPED
     saved = [event["step"] for event in run.events("checkpoint")]
     assert saved == [run.events("step")[-1]["step"]]
     assert run.finish(resume=True) == 0

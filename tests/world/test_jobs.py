@@ -95,6 +95,21 @@ BAD = [
     ("beta: 0.2", "3: beta", "means nothing here"),
     ("task: dpo\nbeta: 0", "4: beta", "out of range\n    try: above 0"),
     ("task: dpo\nlora_dropout: 0.1", "4: lora_dropout", "turns all dropout off"),
+    (
+        "task: dpo\nmethod: full\ngpu: 2xRTX4090\nfsdp: true",
+        "6: fsdp",
+        "TRL makes one unit of the frozen copy",
+    ),
+    (
+        "task: dpo\nreference: precomputed\ngpu: 2xRTX4090\nzero_stage: 3",
+        "6: zero_stage",
+        "asked before training, of a model that each rank has whole",
+    ),
+    (
+        "task: dpo\nmethod: qlora4\nreference: model\ngpu: 2xRTX4090\nzero_stage: 3",
+        "7: zero_stage",
+        "a packed copy that ZeRO 3 divides",
+    ),
     ("zero_stage: 4", "3: zero_stage", "is not one of 0, 1, 2, 3"),
     ("zero_stage: 2\ngpu: cpu", "3: zero_stage", "means nothing here"),
     ("fsdp: true\ngpu: cpu", "3: fsdp", "means nothing here"),

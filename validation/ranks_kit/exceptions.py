@@ -39,6 +39,11 @@ EXCEPTIONS: Mapping[str, Misfit] = {
         "between backward and step of the first step alone, 3 KB: adapters of the first layer, whose input needs no"
         " gradient, are released as though it did",
     ),
+    "zero3 4 lora shape=odd reference=adapter_off": Misfit(
+        "/0/",
+        "5 KB, as above: the reference goes another way through the modules than what was written down, so every step"
+        " is like the first",
+    ),
     "zero2 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,
     "zero3 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,
     "fsdp2 2 full batch=1 length=16 optim=adamw_torch": ON_PROCESSORS,

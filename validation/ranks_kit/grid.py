@@ -23,7 +23,7 @@ FEW_LIVE: Zero = (
 
 def all_runs() -> list[Run]:
     runs = [*_by_engine(), *_quantised(), *_offloaded(), *_of_other_ranks(), *_of_other_shapes(), *_of_other_steps()]
-    runs += [*_fsdp1(), *_on_one_rank(), *_of_dora()]
+    runs += [*_fsdp1(), *_on_one_rank(), *_of_dora(), *_of_preferences()]
     assert len({run.id for run in runs}) == len(runs)
     return runs
 
@@ -80,8 +80,24 @@ def _of_dora() -> Iterator[Run]:
         yield Run(engine, method="lora", accumulation=2, dora=True)  # type: ignore[arg-type]
     yield Run("zero2", method="lora", accumulation=2, checkpointing="all", dora=True)
     yield Run("fsdp2", method="lora", accumulation=2, checkpointing="all", dora=True)
-    for engine in ("zero1", "zero2", "fsdp2"):
+    for engine in ("ddp", "zero1", "zero2", "fsdp2"):
         yield Run(engine, method="qlora4", dora=True)  # type: ignore[arg-type]
+
+
+def _of_preferences() -> Iterator[Run]:
+    for engine in ENGINES:
+        if engine != "fsdp2":  # there TRL makes one unit of the copy, and finefit refuses it
+            yield Run(engine, reference="model")
+        yield Run(engine, reference="precomputed")
+        yield Run(engine, method="lora", reference="adapter_off")
+        yield Run(engine, method="lora", accumulation=2, checkpointing="all", reference="adapter_off")
+        yield Run(engine, method="qlora4", checkpointing="all", reference="adapter_off")
+    yield Run("ddp", method="qlora4", reference="model")
+    yield Run("zero2", method="qlora4", reference="model")
+    for engine in ENGINES[3:5]:
+        yield Run(engine, offload="optimizer", reference="model")
+        yield Run(engine, shape="tied", reference="model")
+        yield Run(engine, ranks=4, shape="odd", method="lora", reference="adapter_off")
 
 
 def _of_other_shapes() -> Iterator[Run]:

@@ -80,7 +80,7 @@ def _measured(orders: dict[str, Any], model: Any, scratch: Path) -> dict[str, An
     trainer = _trainer(orders, model, stage, scratch)
     _hear_of_steps(stage)
     hear_of_resizes(recorder)
-    adopt(recorder, trainer.model)
+    adopt(recorder, trainer.model, getattr(trainer, "ref_model", None))
     with recorder:
         trainer.train()
     wrapped = type(trainer.model_wrapped).__name__
@@ -109,40 +109,50 @@ def _hear_of_steps(stage: Any) -> None:
 
 
 def _trainer(orders: dict[str, Any], model: Any, stage: Any, scratch: Path) -> Any:
-    from datasets import Dataset
+    from finefit.worker.build import add_adapter, cast_adapters, checkpoint_blocks, load_model
+
+    if model is None:  # what is quantised has no folder
+        orders |= {"model": orders["model"] | {"folder": str(scratch / "weights")}}
+    config = _config(orders, str(scratch / "out"))
+    if model is None:  # after the configuration, which tells transformers of ZeRO 3
+        model = load_model(orders["model"])
+    model = add_adapter(model, orders["peft"])
+    trainer = _of_task(orders, model=model, args=config, stage=stage)
+    cast_adapters(model, orders["adapter_dtype"])
+    checkpoint_blocks(model, orders["gradient_checkpointing"], orders["peft"] is not None)
+    return trainer
+
+
+def _config(orders: dict[str, Any], folder: str) -> Any:
     from trl import SFTConfig
 
-    from finefit.worker.build import add_adapter, cast_adapters, checkpoint_blocks, load_model
-    from finefit.worker.synthetic import padding_tokenizer, rows_of
+    from finefit.worker.preferences import preference_arguments
+
+    from .runs import STEPS
+
+    more = {"max_steps": STEPS, "logging_strategy": "no", "save_strategy": "no"}
+    arguments = orders["trainer"] | orders["engine"]["trainer"] | more
+    if "task" in orders:
+        return preference_arguments(orders, arguments, folder)
+    return SFTConfig(output_dir=folder, dataset_kwargs={"skip_prepare_dataset": True}, **arguments)
+
+
+def _of_task(orders: dict[str, Any], *, args: Any, **shared: Any) -> Any:
+    from datasets import Dataset
+
+    from finefit.worker.preferences import PreferenceTrainer, load_reference, random_reference
+    from finefit.worker.synthetic import padding_tokenizer, rows_for
     from finefit.worker.trainer import Trainer
 
     from .runs import STEPS
 
-    arguments = orders["trainer"] | orders["engine"]["trainer"]
-    accumulation, length = arguments["gradient_accumulation_steps"], orders["rehearsal"]["length"]
-    config = SFTConfig(
-        output_dir=str(scratch / "out"),
-        max_steps=STEPS,
-        logging_strategy="no",
-        save_strategy="no",
-        dataset_kwargs={"skip_prepare_dataset": True},
-        **arguments,
-    )
-    if model is None:  # after the configuration, which tells transformers of ZeRO 3
-        model = load_model(orders["model"] | {"folder": str(scratch / "weights")})
-    model = add_adapter(model, orders["peft"])
-    count = arguments["per_device_train_batch_size"] * accumulation * STEPS * int(os.environ["WORLD_SIZE"])
-    trainer = Trainer(
-        model=model,
-        args=config,
-        train_dataset=Dataset.from_list(rows_of(length, count)),
-        processing_class=padding_tokenizer(),
-        stage=stage,
-        loss=orders["loss"],
-    )
-    cast_adapters(model, orders["adapter_dtype"])
-    checkpoint_blocks(model, orders["gradient_checkpointing"], orders["peft"] is not None)
-    return trainer
+    per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps
+    rows = Dataset.from_list(rows_for(orders, per_step * STEPS * int(os.environ["WORLD_SIZE"])))
+    shared |= {"args": args, "train_dataset": rows, "processing_class": padding_tokenizer()}
+    if "task" in orders:
+        copied = random_reference if orders["model"]["folder"] is None else load_reference
+        return PreferenceTrainer(ref_model=copied(orders), **shared)
+    return Trainer(loss=orders["loss"], **shared)
 
 
 def _buckets(engine: Any) -> dict[str, Any] | None:

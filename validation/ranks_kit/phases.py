@@ -12,6 +12,8 @@ from finefit.nouns.recording import Recording
 from finefit.tape.peaks import held_at, segments
 
 PHASES = ("forward", "backward", "optimizer")
+WITHIN = {"reference": "forward"}
+"""What a rank is not told apart."""
 Bytes = tuple[int, int, int]
 """As a phase begins, at its fullest moment, as it ends."""
 
@@ -43,7 +45,7 @@ def phases_of(recording: Recording) -> dict[str, Bytes]:
     live = 0
     for segment in segments(recording):
         step, micro, *_ = segment.label.split("/")
-        key = f"{step}/{micro}/{segment.phase}"
+        key = f"{step}/{micro}/{WITHIN.get(segment.phase, segment.phase)}"
         begin, peak, _ = found.get(key, (live, live, live))
         peak = max(peak, live)
         for event in recording.events[segment.start : segment.stop]:

@@ -7,17 +7,19 @@ Does not know: runs on GPUs. Everything here is small, for a processor.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from finefit.catalog.deepspeed import auto_buckets
 from finefit.lower.orders import base_orders, rehearsal_orders
+from finefit.lower.preferences import task_orders
 from finefit.nouns.engine import DDP, FSDP1, FSDP2, Buckets, DeepSpeed, Engine, Offload
 from finefit.nouns.knobs import Knobs, Loss
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
+from finefit.nouns.task import DPO, ROWS, Reference
 
 Name = Literal["ddp", "zero0", "zero1", "zero2", "zero3", "fsdp2", "fsdp1"]
 STEPS = 2
@@ -67,6 +69,8 @@ class Run:
     # FSDP2's, after forward
     zero: Zero = ()
     dora: bool = False
+    reference: Reference | None = None
+    # of preferences; None: rows are trained on
 
     @property
     def id(self) -> str:
@@ -108,9 +112,12 @@ def engine_of(run: Run, buckets: Buckets | None = None) -> Engine:
         case "fsdp1":
             return FSDP1(run.ranks)
     assert run.stage is not None
-    hidden = SHAPES[run.shape]["hidden_size"]
-    auto = replace(auto_buckets(hidden, run.stage), **dict(run.zero))  # type: ignore[arg-type]
-    return DeepSpeed(run.ranks, run.stage, run.offload, buckets or auto)
+    return DeepSpeed(run.ranks, run.stage, run.offload, buckets or replace(_auto(run), **dict(run.zero)))  # type: ignore[arg-type]
+
+
+def _auto(run: Run) -> Buckets:
+    assert run.stage is not None
+    return auto_buckets(SHAPES[run.shape]["hidden_size"], run.stage)
 
 
 def orders_of(run: Run) -> dict[str, Any]:
@@ -132,6 +139,7 @@ def orders_of(run: Run) -> dict[str, Any]:
     ):  # bytes are not divided, elements of the weights' dtype are
         orders["model"]["quantization"] |= {"bnb_4bit_quant_storage": "bfloat16"}
     loop = Loop(adapter_dtype="bfloat16", kbit_preparation=False)
+    orders |= task_orders(DPO(run.reference) if run.reference else ROWS, model, method_of(run), knobs)
     return rehearsal_orders(orders, model, knobs, machine, loop, whole=True)
 
 
@@ -166,6 +174,8 @@ def deepspeed_words(run: Run) -> dict[str, Any]:
         zero["reduce_bucket_size"] = "auto"
     if run.stage == 3:
         zero |= {"stage3_prefetch_bucket_size": "auto", "stage3_param_persistence_threshold": "auto"}
+    if run.reference == "model":  # transformers fills in what is `auto` after TRL has made the copy's engine
+        zero |= {name: value for name, value in asdict(_auto(run)).items() if name in zero}
     host = {"device": "cpu", "pin_memory": True}
     zero |= {} if run.offload == "none" else {"offload_optimizer": host}
     zero |= {"offload_param": host} if run.offload == "all" else {}

@@ -65,10 +65,13 @@ class RankStage(Stage):
             self.recorder.mark("end")
 
 
-def adopt(recorder: Recorder, model: Any) -> None:
-    """What is there before training. Statistics of quantised weights are out of sight when FSDP2 has wrapped these."""
+def adopt(recorder: Recorder, model: Any, copied: Any = None) -> None:
+    """What is there before training; `copied`: a frozen copy, or None. Statistics of quantised weights are out of sight
+    when FSDP2 has wrapped these."""
     recorder.adopt([*parameters_of(model), *model.buffers()], "weight")
     recorder.adopt(hidden_tensors(model), STATISTICS)
+    if copied is not None:
+        recorder.adopt([*parameters_of(copied), *copied.buffers(), *hidden_tensors(copied)], "reference")
 
 
 def parameters_of(model: Any) -> Iterator[torch.Tensor]:
@@ -105,6 +108,7 @@ def classify(recorder: Recorder, trainer: Any) -> None:
         recorder.classify([local(one) for one in model.parameters() if not one.requires_grad], "weight")
     else:
         recorder.classify(parameters_of(model), "weight")
+        recorder.classify(hidden_tensors(model), STATISTICS)  # those of now: they may have been made anew
 
 
 def innermost(optimizer: Any) -> Any:

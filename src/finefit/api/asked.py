@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.images import Images
@@ -15,35 +15,30 @@ from finefit.nouns.task import Generate
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named
 
-ONE_REFERENCE = "how several GPUs and engines share a reference is not modelled: preferences have one"
 REFERENCE_GPU = "A100-80GB"
 """Where an estimate names no GPU and none is here."""
 
 
 def method_of(job: Job) -> Method:
+    adapters: dict[str, Any] = {
+        "r": job.lora_r,
+        "alpha": job.lora_alpha,
+        "dropout": job.lora_dropout,
+        "target_modules": job.lora_target_modules,
+        "use_dora": job.use_dora,
+        "use_rslora": job.use_rslora,
+    }
     match job.method:
         case "full":
             return Full()
         case "lora":
-            return LoRA(
-                r=job.lora_r,
-                alpha=job.lora_alpha,
-                dropout=job.lora_dropout,
-                target_modules=job.lora_target_modules,
-                use_dora=job.use_dora,
-                use_rslora=job.use_rslora,
-            )
+            return LoRA(**adapters)
         case "qlora4" | "qlora8":
             return QLoRA(
                 bits=4 if job.method == "qlora4" else 8,
-                r=job.lora_r,
-                alpha=job.lora_alpha,
-                dropout=job.lora_dropout,
-                target_modules=job.lora_target_modules,
                 quant_type=job.bnb_4bit_quant_type,
                 double_quant=job.bnb_4bit_use_double_quant,
-                use_dora=job.use_dora,
-                use_rslora=job.use_rslora,
+                **adapters,
             )
         case _:
             assert_never(job.method)

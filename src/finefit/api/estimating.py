@@ -19,7 +19,7 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.method import Method
 from finefit.nouns.pace import Pace
 from finefit.nouns.recording import Recording
-from finefit.nouns.task import DPO, ROWS, Generate, Training
+from finefit.nouns.task import ROWS, Generate, Training
 from finefit.rehearsal.find import at_half, find
 from finefit.rehearsal.generation import Writing
 from finefit.rehearsal.generation import find as find_answer
@@ -33,7 +33,7 @@ from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, supposed_of
 from finefit.world.models import find_model
 
-from .asked import ONE_REFERENCE, machine_or_reference, on_one
+from .asked import machine_or_reference
 
 ALIKE = (
     "all prompts are as long as the longest, and nothing ends an answer early; the likeliest token is taken: sampling "
@@ -67,8 +67,6 @@ def estimate(
     machine, notes = machine_or_reference(gpu)
     refuse_unproven(task, method, knobs, found)
     refuse_undivided(method, knobs)
-    if isinstance(task, DPO):
-        on_one(machine, knobs, ONE_REFERENCE)
     knobs, changed = suited(knobs, found)
     supposed = (*supposed_of(task), *packing.supposed_of(knobs))
     engine = engine_for(knobs, machine, found)

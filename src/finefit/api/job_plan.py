@@ -30,7 +30,7 @@ from finefit.world.jobs import ReadJob, read_job
 from finefit.world.models import find_model
 from finefit.world.pictures import refuse_blind
 
-from .asked import ONE_REFERENCE, method_of, on_one
+from .asked import method_of, on_one
 from .deciding import Decided, Wish, decide
 from .estimating import pace
 from .fetching import RowsHere, rows_here
@@ -62,8 +62,6 @@ def _wished(job: Job, observer: Observer) -> tuple[Wish, RowsHere, tuple[str, ..
     machine = machine_named(job.gpu)
     model = find_model(job.model, job.trust_remote_code, for_training=True, from_scratch=job.from_scratch)
     knobs = choose(job, machine)
-    if job.task == "dpo":
-        on_one(machine, knobs, ONE_REFERENCE)
     here = rows_here(job, observer.stage)
     files = checked_files(here.job, cannot_show(model))
     if files.show:

@@ -26,7 +26,7 @@ from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, task_of
 from finefit.world.models import find_model, with_tokenizer
 
-from .asked import ONE_REFERENCE, machine_or_reference, method_of, on_one
+from .asked import machine_or_reference, method_of, on_one
 from .fetching import rows_here
 
 
@@ -37,7 +37,7 @@ def estimate_rows(
     `BadInput`."""
     machine, notes = machine_or_reference(gpu)
     rows = "a file's rows are replayed on one GPU; `--max-length` in its place answers for several"
-    on_one(machine, knobs, ONE_REFERENCE if job.task == "dpo" else rows)
+    on_one(machine, knobs, rows)
     model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
     here = rows_here(job, progress or (lambda _: None))
     job = here.job

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from finefit.catalog.optimizers import OPTIMIZERS, state_bytes
 from finefit.nouns.engine import DDP, FSDP1, FSDP2, DeepSpeed, Engine
@@ -65,7 +66,7 @@ def host_of(
 ) -> Host:
     """`pinned`: what an engine offloads, of each rank."""
     sizes = _sizes(method, knobs, engine, ledger)
-    ram = [*_ram(method, machine, engine, sizes, pinned), *_copy(task, method, sizes)]
+    ram = [*_ram(method, machine, engine, sizes, pinned), *_copy(task, method, machine.count, engine, sizes)]
     if machine.is_cpu:
         why = "the ledger's tensors" + (f", of {machine.count} processes" if machine.count > 1 else "")
         ram.append(Need("the step itself", "training", machine.count * ledger.peak_bytes, "derived", why))
@@ -114,24 +115,31 @@ def _ram(
 def _loading(method: Method, ranks: int, engine: Engine | None, sizes: Sizes) -> Iterator[Need]:
     if isinstance(method, QLoRA):
         return  # weight after weight goes to the GPU
-    match engine:
-        case FSDP1() | FSDP2() | DeepSpeed(stage=3):
-            readers, why = 1, "the first process reads them for all"
-        case DDP() | DeepSpeed() | None:
-            readers, why = ranks, "each process puts them together before they go to its GPU"
+    readers, why = _readers(ranks, engine)
     yield Need(
         "weights", "loading", readers * sizes.weights, "derived", f"{readers} × {human_bytes(sizes.weights)}: {why}"
     )
 
 
-def _copy(task: Training, method: Method, sizes: Sizes) -> Iterator[Need]:
+def _readers(ranks: int, engine: Engine | None) -> tuple[int, str]:
+    match engine:
+        case FSDP1() | FSDP2() | DeepSpeed(stage=3):
+            return 1, "the first process reads them for all"
+        case DDP() | DeepSpeed() | None:
+            return ranks, "each process puts them together before they go to its GPU"
+        case _:
+            assert_never(engine)
+
+
+def _copy(task: Training, method: Method, ranks: int, engine: Engine | None, sizes: Sizes) -> Iterator[Need]:
     """Of the weights, frozen, to compare answers with."""
     if not isinstance(task, DPO) or task.reference != "model":
         return
     if task.reference_bits is not None or isinstance(method, QLoRA):
         return  # weight after weight goes to the GPU
-    why = "put together beside the weights, before both go to the GPU"
-    yield Need("reference model", "loading", sizes.weights, "derived", why)
+    readers, _ = _readers(ranks, engine)
+    why = "put together beside the weights, before both go to the GPU" + (f", {readers} times" if readers > 1 else "")
+    yield Need("reference model", "loading", readers * sizes.weights, "derived", why)
 
 
 def _disk(method: Method, sizes: Sizes) -> Iterator[Need]:

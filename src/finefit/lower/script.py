@@ -72,6 +72,11 @@ def _model(orders: Orders) -> str:
     return str(orders["model"]["folder"])
 
 
+def _asks(orders: Orders) -> bool:
+    """A reference, in every step."""
+    return _is_dpo(orders) and bool(orders["task"]["reference"] != "precomputed")
+
+
 def _imports(orders: Orders) -> str:
     return "\n".join(line for line, is_needed in _wanted(orders) if is_needed) + "\n"
 
@@ -81,7 +86,7 @@ def _wanted(orders: Orders) -> Iterator[tuple[str, bool]]:
     dpo, model, checkpoints = _is_dpo(orders), orders["model"], orders["gradient_checkpointing"] != 0
     quantized = model["quantization"] is not None or (dpo and orders["task"]["quantization"] is not None)
     yield "import json", not dpo
-    yield "from contextlib import contextmanager", dpo and checkpoints
+    yield "from contextlib import contextmanager", _asks(orders)
     yield "from pathlib import Path\n", True
     yield "import torch", not dpo or orders["adapter_dtype"] is not None
     yield ("from datasets import load_dataset" if dpo else "from datasets import Dataset"), True
@@ -98,7 +103,7 @@ def _wanted(orders: Orders) -> Iterator[tuple[str, bool]]:
     yield "from transformers.modeling_layers import GradientCheckpointingLayer", checkpoints
     yield ("from trl import DPOConfig, DPOTrainer" if dpo else "from trl import SFTConfig, SFTTrainer"), True
     yield "from trl.data_utils import pack_dataset", _packs(orders)
-    yield "from trl.trainer import dpo_trainer", dpo and checkpoints
+    yield "from trl.trainer import dpo_trainer", _asks(orders)
 
 
 def _constants(orders: Orders) -> str:
@@ -119,8 +124,8 @@ def _definitions(orders: Orders) -> Iterator[str]:
         yield (packed_first() if _packs(orders) else LONGEST_FIRST) + (WHOLE_LOSS if _own_loss(orders) else "")
     if orders["gradient_checkpointing"] != 0:
         yield CHECKPOINT
-        if _is_dpo(orders):
-            yield SAME_AFTER_THE_REFERENCE
+    if _asks(orders):
+        yield SAME_AFTER_THE_REFERENCE
 
 
 def _main(orders: Orders, words: Mapping[str, Any]) -> str:

@@ -110,8 +110,10 @@ def checkpoint_first(model, count):
 SAME_AFTER_THE_REFERENCE = '''
 @contextmanager
 def same_after(model, _words=None):
-    """TRL turns checkpointing off for the reference, and then on for every layer: here each is what it was."""
+    """TRL turns checkpointing off for the reference, and then on for every layer, and ZeRO 3 forgets for how many
+    gradients a module waits before its weights go: here each is what it was."""
     checkpointed = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    waits = {m: vars(m)["ds_grads_remaining"] for m in model.modules() if "ds_grads_remaining" in vars(m)}
     for module in checkpointed:
         module.gradient_checkpointing = False
     try:
@@ -119,6 +121,8 @@ def same_after(model, _words=None):
     finally:
         for module in checkpointed:
             module.gradient_checkpointing = True
+        for module, count in waits.items():
+            module.ds_grads_remaining = count
 
 
 dpo_trainer.disable_gradient_checkpointing = same_after

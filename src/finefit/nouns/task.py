@@ -66,3 +66,8 @@ def name_of(task: Task) -> str:
 def sequences_of(task: Task) -> int:
     """Of one row of a batch."""
     return 2 if isinstance(task, DPO) else 1
+
+
+def passes_of(task: Task) -> int:
+    """Of a micro-batch that is trained on, all that read every weight: forward, that of a reference, backward."""
+    return 3 if isinstance(task, DPO) and task.reference != "precomputed" else 2

@@ -12,6 +12,8 @@ from dataclasses import replace
 from finefit.nouns.job import Job, MethodName
 from finefit.nouns.machine import Machine
 
+from .preferences import task_of, why_not
+
 METHODS: tuple[MethodName, ...] = ("full", "lora", "qlora4")
 """From what learns most to what needs least."""
 LARGEST_MICRO_BATCH = 64
@@ -43,7 +45,8 @@ def engines(job: Job, machine: Machine) -> Iterator[tuple[str, list[Job]]]:
 
 def takes_stage_3(job: Job) -> bool:
     """bitsandbytes keeps 8-bit weights whole, and DoRA reads weights whole (`world/engine_rules.py`)."""
-    return job.method != "qlora8" and (not job.use_dora or job.method == "full")
+    reads_whole = job.use_dora and job.method != "full"
+    return job.method != "qlora8" and not reads_whole and _divides_reference(job, fsdp=False)
 
 
 def _is_pinned(job: Job) -> bool:
@@ -58,5 +61,9 @@ def _without_offload(job: Job, machine: Machine) -> Iterator[Job]:
     yield replace(job, zero_stage=2)
     if takes_stage_3(job):
         yield replace(job, zero_stage=3)
-    if job.method != "qlora8":
+    if job.method != "qlora8" and _divides_reference(job, fsdp=True):
         yield replace(job, fsdp=True)
+
+
+def _divides_reference(job: Job, *, fsdp: bool) -> bool:
+    return not why_not(task_of(job), divides=True, fsdp=fsdp, is_packed=job.method.startswith("qlora"))

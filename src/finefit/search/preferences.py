@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
-from finefit.nouns.method import Full, Method
+from finefit.nouns.method import Full, Method, QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.packed import packed_in
 from finefit.nouns.task import DPO, ROWS, Reference, Training
@@ -19,6 +19,26 @@ def task_of(job: Job) -> Training:
         return ROWS
     usual: Reference = "model" if job.method == "full" else "adapter_off"
     return DPO(job.reference or usual, job.reference_bits)
+
+
+NO_ENGINE_YET = "the reference is asked before training, of a model that each rank has whole"
+WHOLE_COPY = "TRL makes one unit of the frozen copy (1.16, prepare_fsdp), so each GPU gathers all of it at once"
+
+
+INSTEAD = "zero_stage 2, or adapters (lora): turned off they are the reference"
+
+
+PACKED_COPY = "a packed copy that ZeRO 3 divides was never held against a real step"
+
+
+def why_not(task: Training, *, divides: bool, fsdp: bool, is_packed: bool) -> str:
+    """Its reference does not go with an engine; `divides`: parameters too (ZeRO 3, FSDP2); `is_packed`: the weights of
+    a copy. Else nothing."""
+    if not isinstance(task, DPO) or task.reference == "adapter_off" or not divides:
+        return ""
+    if task.reference == "precomputed":
+        return NO_ENGINE_YET
+    return WHOLE_COPY if fsdp else PACKED_COPY if is_packed or task.reference_bits else ""
 
 
 def refuse_unproven(task: Training, method: Method, knobs: Knobs, model: Model) -> None:
@@ -41,6 +61,10 @@ def _problems(task: DPO, method: Method, knobs: Knobs, model: Model) -> Iterator
         yield Problem(
             "its copy has other bits", where="reference_bits", why=why, hint=f"{packed.bits}, or leave it out"
         )
+    divides, is_packed = knobs.fsdp or knobs.zero_stage == 3, isinstance(method, QLoRA)
+    if why := why_not(task, divides=divides, fsdp=knobs.fsdp, is_packed=is_packed):
+        what = f"reference {task.reference} does not go with {'fsdp' if knobs.fsdp else 'zero_stage 3'}"
+        yield Problem(what, where="reference", why=why, hint=INSTEAD)
     if knobs.loss != "fused" or knobs.use_liger_kernel:
         why = "TRL's trainer of preferences has its own fused head; Liger's kernels beside it are not modelled"
         yield Problem("another loss does not go with task dpo", where="loss", why=why, hint="loss fused")

@@ -15,6 +15,8 @@ PROMPT, CHOSEN, REJECTED = "prompt_ids", "chosen_ids", "rejected_ids"
 KNOWN = ("ref_chosen_logps", "ref_rejected_logps")
 """The columns of rows whose reference was asked."""
 COLUMNS = (PROMPT, CHOSEN, REJECTED, *KNOWN)
+ANSWERS = "completion_mask"
+"""Of a collated micro-batch, the chosen sequences first: which tokens are of an answer."""
 
 Pair = Mapping[str, Any]
 

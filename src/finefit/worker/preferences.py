@@ -14,8 +14,9 @@ precomputed reference is asked, which take less than a step does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -29,7 +30,7 @@ from trl.trainer import dpo_trainer
 from . import pairs
 from .bends.cpu_packing import keep_trainable_layout
 from .bends.made_adapter import made_adapter
-from .bends.some_checkpointed import some_checkpointed
+from .bends.unchanged_by_reference import unchanged_by_reference
 from .build import empty_model, load_model
 from .evaluated import Evaluated, HeldOut
 from .rewards import rewards_of
@@ -38,6 +39,18 @@ from .told import LogProbs
 ONLY_SFTS = ("dataset_kwargs", "assistant_only_loss")
 """SFTConfig's arguments that DPOConfig lacks, of those that orders have."""
 SFT = {"name": "sft"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the model says of a micro-batch of held-out pairs."""
+
+    pairs: int
+    everyone: int
+    # pairs of which the rewards are: those of all ranks, where there are several
+    total: float
+    # of the losses
+    rewards: Mapping[str, float]
 
 
 class PreferenceTrainer(Evaluated, DPOTrainer):
@@ -49,7 +62,7 @@ class PreferenceTrainer(Evaluated, DPOTrainer):
             super().__init__(**made, **kwargs)
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        with some_checkpointed():
+        with unchanged_by_reference():
             loss = super().compute_loss(*args, **kwargs)
         if self.model.training:
             self.stage.phase("backward")
@@ -57,21 +70,20 @@ class PreferenceTrainer(Evaluated, DPOTrainer):
 
     def held_out_rows(self) -> HeldOut:
         """The loss of all pairs, and their rewards: the means of TRL's over every micro-batch, by its pairs."""
-        found = self.over_held_out(self._judged)
+        found = self.over_held_out(self.judged)
         self._metrics["eval"].clear()
-        pairs = sum(count for count, _, _ in found)
+        everyone = sum(each.everyone for each in found)
         rewards = {
-            name: sum(count * told[name] for count, _, told in found) / pairs for name in (found[0][2] if found else ())
+            name: sum(each.everyone * each.rewards[name] for each in found) / max(everyone, 1)
+            for name in (found[0].rewards if found else ())
         }
-        return HeldOut(sum(count * loss for count, loss, _ in found), pairs, "pairs", rewards)
+        return HeldOut(sum(each.total for each in found), sum(each.pairs for each in found), "pairs", rewards)
 
-    def _judged(self, batch: dict[str, Any]) -> tuple[int, float, dict[str, float]]:
-        loss = self.compute_loss(self.model, batch)
-        return (
-            len(batch["input_ids"]) // 2,
-            loss.item(),
-            rewards_of({k: v[-1] for k, v in self._metrics["eval"].items()}),
-        )
+    def judged(self, batch: dict[str, Any]) -> Judged:
+        """A micro-batch of held-out pairs."""
+        loss, count = self.compute_loss(self.model, batch), len(batch["input_ids"]) // 2
+        rewards = rewards_of({name: values[-1] for name, values in self._metrics["eval"].items()})
+        return Judged(count, count, loss.item() * count, rewards)
 
     def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
         return dataset if pairs.are_pairs(dataset) else super()._prepare_dataset(dataset, *args)
@@ -84,17 +96,30 @@ class PreferenceTrainer(Evaluated, DPOTrainer):
     def asked(self, dataset: Any, batch_size: int) -> LogProbs:
         """The reference, of all pairs: the longest first, those of like length together."""
         lengths = pairs.lengths_of(dataset)
-        found: dict[int, tuple[float, float]] = {}
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         model = self.ref_model or self.model
         model.eval()
-        for start in range(0, len(order), batch_size):
+        found: dict[int, tuple[float, float]] = {}
+        for numbers in self.mine([order[start : start + batch_size] for start in range(0, len(order), batch_size)]):
             self.check()
-            numbers = order[start : start + batch_size]
-            batch = self._prepare_inputs(self.data_collator([dataset[number] for number in numbers]))
-            both = (told.tolist() for told in self.compute_ref_log_probs(model, batch))
-            found |= dict(zip(numbers, zip(*both, strict=True), strict=True))
+            found |= self._asked_of(model, dataset, numbers)
+        found = self.together(found)
         return [found[number] for number in range(len(lengths))]
+
+    def _asked_of(self, model: Any, dataset: Any, numbers: Sequence[int]) -> dict[int, tuple[float, float]]:
+        if not numbers:
+            return {}
+        batch = self._prepare_inputs(self.data_collator([dataset[number] for number in numbers]))
+        both = (told.tolist() for told in self.compute_ref_log_probs(model, batch))
+        return dict(zip(numbers, zip(*both, strict=True), strict=True))
+
+    def mine(self, batches: list[list[int]]) -> list[list[int]]:
+        """Of all that the reference is asked about, what this process asks."""
+        return batches
+
+    def together(self, told: dict[int, tuple[float, float]]) -> dict[int, tuple[float, float]]:
+        """What all processes were told."""
+        return told
 
 
 def with_log_probs(dataset: Dataset, told: LogProbs) -> Dataset:

@@ -160,7 +160,9 @@ class PreferenceRunTrainer(OfRun, PreferenceTrainer):
         )
         with self.aside():
             found = super().asked(dataset, batch_size)
-        told.keep(self.told, dataset, found)
+        if self.publishes:
+            told.keep(self.told, dataset, found)
+        self.wait()
         return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import set_seed
@@ -41,6 +41,16 @@ from .written import recording_json
 
 TOLD = "reference.json"
 """In a run's folder: what a reference said before training."""
+
+
+class Kinds(NamedTuple):
+    """Of trainers: by what a run is on."""
+
+    rows: type[RunTrainer]
+    pairs: type[PreferenceRunTrainer]
+
+
+ALONE = Kinds(RunTrainer, PreferenceRunTrainer)
 
 
 def train(run: Path, events: Events, stop: Stop) -> None:
@@ -130,11 +140,11 @@ def made_trainer(
     orders: dict[str, Any],
     measure: Measure,
     *,
-    kind: type[RunTrainer] = RunTrainer,
+    kinds: Kinds = ALONE,
     elements: Callable[[Any], int] = torch.numel,
     **watchers: Any,
 ) -> OfRun:
-    """`kind`: of a run on rows; `elements`: of a parameter, of which a process may hold a part."""
+    """`elements`: of a parameter, of which a process may hold a part."""
     started = time.perf_counter()
     data = orders["data"]
     folder, shows = orders["model"]["folder"], "images" in orders
@@ -148,7 +158,7 @@ def made_trainer(
     trainer = _of_task(
         run,
         orders,
-        kind,
+        kinds,
         model=model,
         args=args,
         train_dataset=train_rows,
@@ -199,12 +209,12 @@ def _arguments(run: Path, orders: dict[str, Any]) -> SFTConfig | DPOConfig:
     return preference_arguments(orders, arguments, folder)
 
 
-def _of_task(run: Path, orders: dict[str, Any], kind: type[RunTrainer], **shared: Any) -> OfRun:
+def _of_task(run: Path, orders: dict[str, Any], kinds: Kinds, **shared: Any) -> OfRun:
     if "images" in orders:
         return SeeingRunTrainer(loss=orders["loss"], first=orders["data"]["first"], **shared)
     if task_of(orders)["name"] == "sft":
-        return kind(loss=orders["loss"], **shared)
-    return PreferenceRunTrainer(ref_model=load_reference(orders), told=run / TOLD, **shared)
+        return kinds.rows(loss=orders["loss"], **shared)
+    return kinds.pairs(ref_model=load_reference(orders), told=run / TOLD, **shared)
 
 
 def _train_or_load(trainer: OfRun, orders: dict[str, Any], resume: Path | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from finefit.errors import Problem
 from finefit.nouns.task import SHORTEST_PAIR
+from finefit.search.preferences import INSTEAD, task_of, why_not
 
 from .given import Given
 
@@ -35,6 +36,15 @@ def a_reference_is_there(given: Given) -> Iterator[Problem]:
         said = job.reference or "adapter_off, which is TRL's way with adapters"
         where, why = given.where("reference_bits"), f"the reference is {said}: there is no copy"
         yield Problem("means nothing here", where=where, why=why, hint="reference model, or leave it out")
+
+
+def a_reference_suits_the_engine(given: Given) -> Iterator[Problem]:
+    if not _prefers(given) or given.wrong & {"reference", "method", "zero_stage", "fsdp"}:
+        return
+    job, key = given.job, "fsdp" if given.job.fsdp else "zero_stage"
+    divides, is_packed = job.fsdp or job.zero_stage == 3, job.method.startswith("qlora")
+    if why := why_not(task_of(job), divides=divides, fsdp=job.fsdp, is_packed=is_packed):
+        yield Problem("the reference does not go with it", where=given.where(key, "reference"), why=why, hint=INSTEAD)
 
 
 def the_loss_is_trls(given: Given) -> Iterator[Problem]:
@@ -73,6 +83,7 @@ def _prefers(given: Given) -> bool:
 RULES = (
     preference_keys_need_the_task,
     a_reference_is_there,
+    a_reference_suits_the_engine,
     the_loss_is_trls,
     preferences_show_nothing_yet,
     preferences_have_no_dropout,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from finefit.errors import RunFailed
 from finefit.worker.longest_first import LongestFirst
-from finefit.worker.ranks.blanks import TOKENS, UNTRAINED, BlanksLast, tokens_of, with_blanks
+from finefit.worker.ranks.blanks import TOKENS, UNTRAINED, BlanksLast, pairs_in, tokens_of, with_blanks
 from finefit.worker.ranks.trainer import RankCallback
 
 LENGTHS = st.lists(st.integers(3, 90), min_size=1, max_size=40)
@@ -56,6 +56,17 @@ def test_a_blank_row_has_tokens_and_no_label() -> None:
     assert more[:5] == rows[:]
     assert more[7] == {"input_ids": [5, 6], "labels": [UNTRAINED] * TOKENS, "seq_lengths": [TOKENS]}
     assert with_blanks(rows, 5) is rows
+
+
+def test_a_blank_pair_has_no_answers() -> None:
+    """And its reference says nothing of them; padded, it is known as blank."""
+    pair = {"prompt_ids": [5, 6, 7], "chosen_ids": [8, 9], "rejected_ids": [4], "ref_chosen_logps": -3.0}
+    *_, blank = with_blanks(Dataset.from_list([pair] * 3), 4)
+    assert blank == {"prompt_ids": [5, 6], "chosen_ids": [], "rejected_ids": [], "ref_chosen_logps": 0.0}
+    mask = torch.tensor([[0, 1, 1], [0, 0, 0], [0, 1, 0], [0, 0, 0]])
+    batch = {"input_ids": torch.ones(4, 3), "completion_mask": mask}
+    assert pairs_in(batch) == 1
+    assert tokens_of(batch) == 2 * TOKENS
 
 
 def test_blank_tokens_are_known_padded_and_flattened() -> None:

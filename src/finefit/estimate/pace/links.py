@@ -65,6 +65,8 @@ class Sizes:
     layers: int
     adapters: int = 0
     # modules that are one, each
+    passes: int = 2
+    # of a micro-batch that read all weights (`nouns/task.py`)
 
 
 def sent(engine: Engine | None, sizes: Sizes, micro_batches: int) -> Sent:
@@ -123,13 +125,13 @@ def _deepspeed(engine: DeepSpeed, sizes: Sizes, micro_batches: int) -> Sent:
 
 
 def _gathering(ranks: int, sizes: Sizes, micro_batches: int, *, is_away: bool) -> Sent:
-    """Weights twice, and gradients once, in every micro-batch."""
-    each = _ring(ranks) * (2 * sizes.weights + sizes.gradients)
-    host = 2 * sizes.weights / ranks * micro_batches + 2 * sizes.gradients / ranks if is_away else 0.0
+    """Weights in every pass, and gradients once, in every micro-batch."""
+    each = _ring(ranks) * (sizes.passes * sizes.weights + sizes.gradients)
+    host = sizes.passes * sizes.weights / ranks * micro_batches + 2 * sizes.gradients / ranks if is_away else 0.0
     stepped = sizes.states * 2 / ranks if is_away else 0.0
     return Sent(
         hidden_forward=each,
-        calls=_calls(ranks, 3 * sizes.layers * micro_batches),
+        calls=_calls(ranks, (sizes.passes + 1) * sizes.layers * micro_batches),
         host=host,
         stepped_by_host=stepped,
     )

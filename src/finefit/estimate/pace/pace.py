@@ -12,6 +12,7 @@ from finefit.nouns.pace import OPTIMIZER as STEPPING
 from finefit.nouns.pace import Pace, Share
 from finefit.nouns.range import Basis
 from finefit.nouns.recording import Recording
+from finefit.nouns.task import passes_of
 from finefit.tape.born import OPTIMIZER
 from finefit.tape.digest import Digest, Read
 
@@ -132,7 +133,9 @@ class _Step:
 
     @cached_property
     def sent(self) -> Sent:
-        sizes = Sizes(self.work.weights_bytes, self.gradient_bytes, self.state_bytes, self.layers, self.work.adapters)
+        weights, gradients, states = self.work.weights_bytes, self.gradient_bytes, self.state_bytes
+        passes = passes_of(self.setup.task)
+        sizes = Sizes(weights, gradients, states, self.layers, self.work.adapters, passes)
         return sent(self.engine, sizes, self.micro_batches)
 
     @property

@@ -5,6 +5,7 @@
                               time and stage3_max_live_parameters in all
         release_sub_module    drops what is not used again within stage3_max_reuse_distance
         reset_step            the first pass is written down, later ones are known
+        trace_prologue        a pass that goes another way is not: the next one is written down anew
         update_recompute_parameters, release_backward_leftovers   frozen parameters stay for their recomputation
                     runtime/zero/partition_parameters.py
         _all_gather_sequential   one parameter: its buffer is the parameter
@@ -91,6 +92,10 @@ class _Trace:
         self.passed = [0, *accumulate(sizes)]
         self.is_complete = True
 
+    def calls(self, path: Path, step: int) -> bool:
+        """Whether this module is the one that it knows of there."""
+        return step < len(self.modules) and self.modules[step] == path
+
     def distance(self, number: int, step: int) -> float:
         """Elements that modules need from a step on, before one needs this parameter."""
         uses = self.uses[number]
@@ -124,19 +129,31 @@ class Coordinator:
 
     def reset(self) -> None:
         """A forward pass begins."""
-        for number in list(self._flights):
-            if number in self._flights:
-                self._wait(number)
-            self._free(number)
+        self._land()
         if self._trace is None:
             self._trace = _Trace()
         elif not self._trace.is_complete:
             self._trace.finish({number: one.elements for number, one in self._of.items()})
         self._begin()
 
+    def _forget(self) -> None:
+        self._trace = None
+        self._queue.clear()
+        self._used.clear()
+        self._land()
+
+    def _land(self) -> None:
+        """What is under way arrives, and goes where nothing runs that needs it."""
+        for number in list(self._flights):
+            if number in self._flights:
+                self._wait(number)
+            self._free(number)
+
     def fetch(self, path: Path, needs: Sequence[int], *, is_forward: bool) -> None:
         if not is_forward:
             self._backward[path] = tuple(needs)
+        if self._trace is not None and self._trace.is_complete and not self._trace.calls(path, self._step):
+            self._forget()
         if self._trace is not None and not self._trace.is_complete:
             self._trace.modules.append(path)
             self._trace.needs[path] = tuple(sorted(needs))

@@ -22,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
 from finefit.catalog.optimizers import Optimizer, state_bytes
 from finefit.nouns.engine import FSDP2
@@ -164,7 +165,9 @@ class _Pass:
 
     def __init__(self, composed: _Composed, of: Sequence[Segment], backward: Backward, *, is_first: bool) -> None:
         self._of, self._rewrite, self._units = composed, composed.rewrite, composed.units
-        self._forward = [segment for segment in of if segment.phase == "forward" and not _is(segment, "batch")]
+        own = [segment for segment in of if not _is(segment, "load") and not _is(segment, "batch")]
+        self._forward = list(takewhile(lambda segment: segment.phase == "forward", own))
+        self._reference = [segment for segment in own if segment.phase == "reference"]
         self._back = [segment for segment in of if segment.phase == "backward"]
         self._is_first = is_first
         self._flat: int | None = None
@@ -180,33 +183,42 @@ class _Pass:
 
     def told(self) -> list[int]:
         """The gradients' shards, which the step needs."""
-        left = self._forwards()
-        self._backwards(left)
-        return self._sums
-
-    def _forwards(self) -> dict[int, int]:
-        """What stays gathered: by the unit's place, 0 the model's own, 1 the tail, 2 what the loss reads."""
         start: Place = (self._forward[0].start, ENTERING)
-        loss = next(segment for segment in self._forward if _is(segment, "loss"))
         left = {0: self._gathered(self._units.own, start)}
         if not self._units.embedding.parameters:  # it is in the tail
             left[1] = self._gathered(self._units.tail, start)
-        self._forwarded(EMBEDDING, self._gathered(self._units.embedding, start), (_first_layer(self._forward), LEAVING))
+            tail = Unit(())
+        else:
+            tail = self._units.tail
+        left |= self._forwards(self._forward, tail)
+        if self._reference:  # through the model itself: what stays gathered, is there
+            end: Place = (self._reference[-1].stop, LEAVING)
+            self._drop(self._forwards(self._reference, Unit(())).values(), end)
+        self._backwards({place: number for place, number in left.items() if number is not None})
+        return self._sums
+
+    def _forwards(self, of: Sequence[Segment], tail: Unit) -> dict[int, int | None]:
+        """Through all that is not there. What stays gathered: by its place, 1 the tail, 2 what the loss reads; and
+        layers that are not divided again."""
+        first, loss = _first_layer(of), of[-1]
+        self._forwarded(EMBEDDING, self._units.embedding, (of[0].start, ENTERING), (first, LEAVING))
         for block, unit in enumerate(self._units.layers):
-            segment = next(each for each in self._forward if each.label.endswith(f"/forward/{block}"))
-            self._forwarded(block, self._gathered(unit, (segment.start, ENTERING)), (segment.stop, LEAVING))
-        if self._units.embedding.parameters:
-            left[1] = self._gathered(self._units.tail, (loss.start, ENTERING))
+            segment = next(each for each in of if each.label.endswith(f"/{block}"))
+            self._forwarded(block, unit, (segment.start, ENTERING), (segment.stop, LEAVING))
+        left = {1: self._gathered(tail, (loss.start, ENTERING))} if tail.parameters else {}
         if self._units.read:
             nbytes = self._of.gathered_bytes(self._units.read)
             left[2] = self._rewrite.born((loss.start, ENTERING), nbytes, kinds.GATHERED)
         self._drop([self._flat], (loss.stop, LEAVING))
         self._flat = None
-        return {place: number for place, number in left.items() if number is not None}
+        return left
 
-    def _forwarded(self, block: int, out: int | None, place: Place) -> None:
+    def _forwarded(self, block: int, unit: Unit, start: Place, stop: Place) -> None:
+        if block in self._there:
+            return
+        out = self._gathered(unit, start)
         if self._of.engine.reshard_after_forward:
-            self._drop([out], place)
+            self._drop([out], stop)
         elif out is not None:
             self._there[block] = out
 
@@ -317,4 +329,4 @@ def _is(segment: Segment, name: str) -> bool:
 
 
 def _first_layer(of: Sequence[Segment]) -> int:
-    return next(segment.start for segment in of if segment.label.endswith("/forward/0"))
+    return next(segment.start for segment in of if segment.label.endswith(f"/{segment.phase}/0"))

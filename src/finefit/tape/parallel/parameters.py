@@ -37,14 +37,16 @@ class Parameter:
         return PLAIN.search(self.name.lower()) is None
 
 
-def parameters_of(recording: Recording, width: int) -> tuple[Parameter, ...]:
-    """`width`: bytes of one element of what is not packed. Frozen ones first, each kind in the model's order."""
+def parameters_of(recording: Recording, width: int, *, of_copy: bool = False) -> tuple[Parameter, ...]:
+    """Of the model, or of the frozen copy that it is compared with. `width`: bytes of one element of what is not
+    packed. Frozen ones first, each kind in the model's order."""
+    categories = ("reference",) if of_copy else ("weight", "adapter")
     trained = "adapter" if any(name[0] == "adapter" for name in recording.kind_names) else "weight"
     kinds = [without_layer(name) for name in recording.kind_names]
     found = []
     for number, kind in enumerate(recording.kinds, start=1):
         category, _, name, operation = kinds[kind]
-        if category not in ("weight", "adapter") or operation not in ("adopted", "packed"):
+        if category not in categories or operation not in ("adopted", "packed"):
             continue
         nbytes, is_packed = recording.nbytes[number - 1], operation == "packed"
         block = recording.block_of[number - 1]

@@ -14,6 +14,7 @@ from .parameters import Step
 
 FLOAT, DOUBLE = 4, 8
 WEIGHTS: Kind = ("weight", "load", "", "flat")
+COPY: Kind = ("reference", "load", "", "flat")
 MASTER: Kind = ("master", "load", "", "float32")
 MOMENTS: Kind = ("optimizer", "optimizer", "", "states")
 GRADIENTS: Kind = ("gradient", "backward", "", "flat")

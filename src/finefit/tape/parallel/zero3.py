@@ -19,20 +19,19 @@ enough to stay gathered lets their weights go sooner.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from finefit.catalog.optimizers import Optimizer, state_bytes
 from finefit.nouns.engine import DeepSpeed
 from finefit.nouns.recording import Recording
-from finefit.tape.peaks import Kind, Segment, segments
-from finefit.tape.rewrite import ENTERING, LEAVING, Place, Rewrite
+from finefit.tape.peaks import Kind
+from finefit.tape.rewrite import ENTERING, LEAVING, Place
 
 from . import states as kinds
-from .calls import Call, Path, backward_calls, first_product, forward_calls, path_of, with_gradient
-from .coordinator import Coordinator, Partitioned
-from .parameters import HEADS, Backward, Parameter, Step, groups_of, outside_of, parameters_of, steps_of
+from .gathers import Gathers, is_persistent
+from .parameters import Backward, Parameter, Step, groups_of, parameters_of, steps_of
 from .states import DOUBLE, FLOAT, Rank, end_of_load, loss_stays, moments_born, without_optimizer
 
 NORM_ELEMENTS = 250_000_000
@@ -48,6 +47,7 @@ class _Composed:
     def __init__(self, recording: Recording, engine: DeepSpeed, optimizer: Optimizer, width: int) -> None:
         self.recording, self.engine, self.optimizer, self.width = recording, engine, optimizer, width
         self.parameters = parameters_of(recording, width)
+        self.copied = parameters_of(recording, width, of_copy=True)
         self.rewrite = without_optimizer(recording)
         self.host: dict[str, int] = defaultdict(int)
 
@@ -73,12 +73,9 @@ class _Composed:
         if together:
             yield together
 
-    def is_persistent(self, parameter: Parameter) -> bool:
-        return parameter.elements <= self.engine.buckets.stage3_param_persistence_threshold
-
     def told(self) -> Rank:
         self._states()
-        gathers = _Gathers(self)
+        gathers = Gathers(self.recording, self.rewrite, self.engine, self.parameters, self.copied, self.width)
         for number, step in enumerate(steps_of(self.recording, self.parameters)):
             for backward in step.backwards:
                 self._reduced(backward)
@@ -90,7 +87,7 @@ class _Composed:
 
     def _states(self) -> None:
         load, trained = end_of_load(self.recording), sum(map(sum, self.sub_groups))
-        self.rewrite.drop(one.storage for one in self.parameters)
+        self.rewrite.drop(one.storage for one in (*self.parameters, *self.copied))
         self._partitions(load)
         for parts in self.sub_groups:
             self._hold(load, FLOAT * sum(parts), kinds.MASTER, "float32 weights")
@@ -118,14 +115,14 @@ class _Composed:
                 self.host["weights"] += self.width * sum(parts)
             else:
                 self.rewrite.born(place, self.width * sum(parts), kinds.WEIGHTS)
-        for one in self.parameters:
-            nbytes = self.part(one) * (1 if one.is_packed else self.width)
-            if one.is_trained:
-                continue
-            if self.engine.offload == "all" and not self.is_persistent(one):
-                self.host["weights"] += nbytes
-            else:
-                self.rewrite.born(place, nbytes, kinds.WEIGHTS)
+        frozen = [one for one in self.parameters if not one.is_trained]
+        for of, kind, what in ((frozen, kinds.WEIGHTS, "weights"), (self.copied, kinds.COPY, "weights of the copy")):
+            for one in of:
+                nbytes = self.part(one) * (1 if one.is_packed else self.width)
+                if self.engine.offload == "all" and not is_persistent(one, self.engine):
+                    self.host[what] += nbytes
+                else:
+                    self.rewrite.born(place, nbytes, kind)
 
     def _reduced(self, backward: Backward) -> None:
         size = self.engine.buckets.reduce_bucket_size
@@ -171,147 +168,3 @@ class _Composed:
             if self.optimizer.temporaries:
                 self.rewrite.passes(place, self.optimizer.temporaries * FLOAT * sum(parts), kinds.STEP)
             self.rewrite.dies(single, place)
-
-
-class _Gathers:
-    """The coordinator, led through the recording's calls; its bytes are born and die where it stands."""
-
-    def __init__(self, composed: _Composed) -> None:
-        self._of, self._place, self._is_forward = composed, (0, LEAVING), True
-        self._rewrite: Rewrite = composed.rewrite
-        self._of_path: dict[Path, list[int]] = defaultdict(list)
-        for number, one in enumerate(composed.parameters):
-            self._of_path[path_of(one.name, one.block)[:-1]].append(number)
-        self._outside = outside_of(composed.parameters)
-        trained = (one for one in composed.parameters if one.is_trained)
-        self._trained = {path_of(one.name, one.block)[:-1] for one in trained}
-        self._is_recomputed = any(name[0] == "checkpoint" for name in composed.recording.kind_names)
-        # then the embedding's output has a gradient too: transformers' enable_input_require_grads
-        self._on_nodes = frozenset(_on_nodes(composed))
-        self._packed: set[int] = set()
-        # storages of these, gathered in forward
-        self._held: list[int] = []
-        # of these, those that were released since: the nodes hold them until the loss is dropped, after the step
-        self._by_step: dict[str, list[Segment]] = defaultdict(list)
-        for segment in segments(composed.recording):
-            self._by_step[segment.label.split("/")[0]].append(segment)
-        self._coordinator = Coordinator(self._partitioned(), composed.engine.ranks, composed.engine.buckets, self)
-
-    def _partitioned(self) -> Iterator[Partitioned]:
-        for number, one in enumerate(self._of.parameters):
-            width = 1 if one.is_packed else self._of.width
-            is_persistent, is_frozen = self._of.is_persistent(one), not one.is_trained
-            is_offloaded = self._of.engine.offload == "all" and not (is_persistent and is_frozen)
-            yield Partitioned(number, one.elements, width, is_persistent, is_frozen, is_offloaded)
-
-    def born(self, nbytes: int, parameter: int | None = None) -> int:
-        number = self._rewrite.born(self._place, nbytes, kinds.GATHERED)
-        if parameter in self._on_nodes and self._is_forward:
-            self._packed.add(number)
-        return number
-
-    def dies(self, number: int) -> None:
-        if number in self._packed:
-            self._held.append(number)
-        else:
-            self._rewrite.dies(number, self._place)
-
-    def follow(self, number: int, step: Step) -> None:
-        of = self._by_step[str(number)]
-        for micro, backward in enumerate(step.backwards):
-            mine = [segment for segment in of if segment.label.split("/")[1] == str(micro)]
-            self._pass(mine, backward)
-        self._place = (step.start, ENTERING)
-        self._coordinator.drop_all()
-        self._place = (step.stop, LEAVING)
-        self._coordinator.keep()
-        for held in self._held:
-            self._rewrite.dies(held, self._place)
-        self._held.clear()
-
-    def _pass(self, of: Sequence[Segment], backward: Backward) -> None:
-        forward = forward_calls(self._of.recording, [segment for segment in of if segment.phase == "forward"])
-        back = [segment for segment in of if segment.phase == "backward"]
-        self._place = forward[0].place
-        self._coordinator.reset()
-        needs = self._needs({call.path for call in forward})
-        again = forward if self._is_recomputed else with_gradient(forward, self._trained)
-        self._is_forward = True
-        self._go(forward, needs)
-        if self._of.engine.ranks == 1 and of[0].label.startswith("0/0/"):
-            self._copied_once(of, {call.path for call in forward})
-        self._is_forward = False
-        self._heads_input_stays(of, back[0])
-        self._go(backward_calls(self._of.recording, back, again, backward.arrivals), needs)
-        self._place = (back[-1].stop, LEAVING)
-        self._coordinator.leave()
-
-    def _needs(self, called: Container[Path]) -> dict[Path, list[int]]:
-        """What each module asks for: its own parameters, and those of its parts that it reads itself. So a head whose
-        loss is fused is never called, and an adapted layer reads its adapter's dtype. A tied head has its weight from
-        the embedding."""
-        needs = defaultdict(list, {path: list(numbers) for path, numbers in self._of_path.items()})
-        for path, numbers in self._of_path.items():
-            if path not in called:
-                needs[path[:-1]] += numbers
-            elif path[-2:-1] == ("lora_A",):
-                needs[path[:-2]] += numbers
-        for one in () if self._outside.head else self._outside.embedding[:1]:
-            path = path_of(one.name, None)[:-1]
-            model = path[:-2]
-            heads = [head for name in HEADS if (head := (*model, name)) in called]
-            needs[heads[0] if heads else model] += self._of_path[path]
-        return needs
-
-    def _copied_once(self, of: Sequence[Segment], called: Iterable[Path]) -> None:
-        """One rank alone has views of what it fetches. What the loss reads itself is not fetched the first time, but
-        gathered, into a copy (parameter_offload.py: ZeROOrderedDict.__getitem__)."""
-        if any(path[-1:] == (name,) for path in called for name in HEADS):
-            return
-        loss = next(segment for segment in of if segment.label.split("/")[2] == "loss")
-        for one in (self._outside.head or self._outside.embedding)[:1]:
-            number = self._rewrite.born((loss.start, ENTERING), self._of.width * one.elements, kinds.GATHERED)
-            self._rewrite.dies(number, (loss.stop, LEAVING))
-
-    def _heads_input_stays(self, of: Sequence[Segment], back: Segment) -> None:
-        """Until the head's own backward, though a frozen head does not need it: every product keeps its input
-        (linear.py: LinearFunctionForZeroStage3)."""
-        recording = self._of.recording
-        loss = next(segment for segment in of if segment.label.split("/")[2] == "loss")
-        events = recording.events[loss.start : loss.stop]
-        head = next((place for place, event in enumerate(events) if event > 0 and _is_heads(recording, event)), None)
-        if head is None:
-            return
-        read = next((event for event in reversed(events[:head]) if event > 0), None)
-        if read is not None and -read in events:
-            self._rewrite.dies(read, (first_product(recording, back) + 1, ENTERING))
-
-    def _go(self, calls: Iterable[Call], needs: Mapping[Path, Sequence[int]]) -> None:
-        for call in calls:
-            self._place = call.place
-            say = self._coordinator.fetch if call.is_entry else self._coordinator.release
-            say(call.path, needs.get(call.path, ()), is_forward=call.is_forward)
-
-
-def _is_heads(recording: Recording, number: int) -> bool:
-    return recording.kind_names[recording.kinds[number - 1]][2].rpartition(".")[2] in HEADS
-
-
-def _on_nodes(composed: _Composed) -> Iterator[int]:
-    """The 4-bit weights that backward makes whole again, as many of a layer's last ones as it makes: bitsandbytes keeps
-    the packed weight on its autograd node, and not as a saved tensor, where the input needs a gradient.
-
-    bitsandbytes 0.50  autograd/_functions.py: MatMul4Bit.forward (ctx.tensors)
-    """
-    recording = composed.recording
-    whole: Counter[tuple[int | None, int]] = Counter()
-    for segment in segments(recording):
-        if segment.phase == "backward" and segment.label.startswith("0/0/"):
-            for event in recording.events[segment.start : segment.stop]:
-                if event > 0 and "dequantize_4bit" in recording.kind_names[recording.kinds[event - 1]][3]:
-                    whole[recording.block_of[event - 1], recording.nbytes[event - 1]] += 1
-    for number, one in reversed(list(enumerate(composed.parameters))):
-        made = one.block, 2 * composed.width * one.nbytes  # of two weights in a byte
-        if one.is_packed and whole[made]:
-            whole[made] -= 1
-            yield number

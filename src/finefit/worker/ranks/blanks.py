@@ -2,10 +2,13 @@
 
 accelerate fills the last ones with rows from the beginning, which are then trained on twice. A blank row has two tokens
 and no label: its loss and its gradient are zero, and no row's weight changes, since tokens are counted over all ranks.
+A blank pair is a prompt without answers, of which nothing is preferred: its loss is `NOTHING_PREFERRED` whatever the
+weights are, its gradient and its rewards are zero.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -14,8 +17,12 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch.utils.data import Sampler
 
+from .. import pairs
+
 TOKENS = 2
 UNTRAINED = -100
+NOTHING_PREFERRED = math.log(2)
+"""-log σ(0)."""
 
 
 def with_blanks(rows: Any, multiple: int) -> Any:
@@ -32,11 +39,17 @@ def _blank(name: str, values: Any) -> Any:
         return [UNTRAINED] * TOKENS
     if name == "seq_lengths":
         return [TOKENS]
+    if name in (pairs.CHOSEN, pairs.REJECTED):
+        return []
+    if name in pairs.KNOWN:
+        return 0.0
     return values[:TOKENS] if isinstance(values, list) else values
 
 
 def tokens_of(batch: dict[str, torch.Tensor]) -> int:
-    """Of blank rows in a micro-batch, padded or flattened."""
+    """Of blank rows in a micro-batch, padded or flattened; of blank pairs both sequences."""
+    if pairs.ANSWERS in batch:
+        return 2 * TOKENS * pairs_in(batch)
     ids, labels = batch["input_ids"], batch["labels"]
     if "attention_mask" in batch:
         lengths, trained = batch["attention_mask"].sum(dim=1), (labels != UNTRAINED).any(dim=1)
@@ -47,6 +60,11 @@ def tokens_of(batch: dict[str, torch.Tensor]) -> int:
     return TOKENS * sum(
         end - start == TOKENS and bool((flat[start:end] == UNTRAINED).all()) for start, end in documents
     )
+
+
+def pairs_in(batch: dict[str, torch.Tensor]) -> int:
+    """Blank ones, of a micro-batch of pairs."""
+    return int((~batch[pairs.ANSWERS].any(dim=1)).sum()) // 2
 
 
 class BlanksLast(Sampler[int]):

@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import set_seed
 
+from ..bends.shard_tells_epoch import shard_tells_epoch
 from ..checkpoints import read_manifest, step_of, sweep
 from ..events import Events
 from ..profiled import profilers
@@ -19,11 +20,13 @@ from ..progress import resident_memory
 from ..saved import logits_of, rows_to_check
 from ..stage import Stage
 from ..stop import Stop, Stopped
-from ..train import Measure, Trained, checkpoint_to_resume, finish, made_trainer, measure_gpu
+from ..train import Kinds, Measure, Trained, checkpoint_to_resume, finish, made_trainer, measure_gpu
 from .group import Group, SharedStop, join
 from .held import held_by, whole
 from .saved import save_together
-from .trainer import Loaded, RankCallback, RankTrainer, SharedProgress
+from .trainer import Loaded, OfRanks, PreferenceRankTrainer, RankCallback, RankTrainer, SharedProgress
+
+KINDS = Kinds(RankTrainer, PreferenceRankTrainer)
 
 
 def train(run: Path, events: Events, stop: Stop) -> None:
@@ -55,12 +58,13 @@ def _train(
         done = read_manifest(resume)
         progress.restore(done["step"], done["tokens"], done["seconds"])
     resumed = resume is not None
+    shard_tells_epoch()
     callback = RankCallback(events, progress, stop, resumed, engine=orders["engine"]["name"], resumed=resumed)
     callbacks = [callback, *profilers(run, orders, events, progress, group.rank)]
     watchers = {"events": events, "progress": progress, "callbacks": callbacks, "check": stop.check}
-    trainer = made_trainer(run, orders, measure, kind=RankTrainer, elements=whole, **watchers)
-    assert isinstance(trainer, RankTrainer)
-    trainer.divide(group)
+    trainer = made_trainer(run, orders, measure, kinds=KINDS, elements=whole, group=group, **watchers)
+    assert isinstance(trainer, OfRanks)
+    trainer.divide()
     callback.trainer = trainer
     callback.on_measured = lambda: measure.write(trainer)
     stop.check()
@@ -85,7 +89,7 @@ def _train(
     return Trained(batch, logits, autocast, totals)
 
 
-def _train_or_load(trainer: RankTrainer, resume: Path | None) -> None:
+def _train_or_load(trainer: OfRanks, resume: Path | None) -> None:
     try:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     except Loaded:
