@@ -40,6 +40,7 @@ def run(seed: int, steps: int, saves: int) -> list[Step]:
     return [step(*each, empties_cache=place > 1 and place % saves == 0) for place, each in enumerate(lengths)]
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("method", [TWICE, "qlora4"])
 def test_what_was_not_rehearsed_lies_on_the_curve(rehearsed: Rehearsed, method: str) -> None:
     """Of 256, 192 and 96 tokens are known; what a rehearsal of 128 says is met, but for what kernels round up."""

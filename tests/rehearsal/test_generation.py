@@ -38,6 +38,7 @@ def no_worker(verb: str, orders: Any) -> Any:
     raise AssertionError("the worker was asked")
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize(("config", "beams"), [(LLAMA, 1), (LLAMA, 3), (MISTRAL, 1)], ids=["", "beams", "window"])
 def test_one_rehearsal_answers_another_length_and_more_tokens(
     config: dict[str, Any], beams: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

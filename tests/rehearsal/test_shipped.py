@@ -36,6 +36,7 @@ def kinds_of(recording: Recording) -> list[Kind]:
     return [without_layer(recording.kind_names[kind]) for kind in recording.kinds]
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_shipped_tape_equals_a_fresh_rehearsal(name: str) -> None:
     """At a point that no tape was recorded at: every birth and death, to the byte. If not: `make atlas`."""

@@ -138,6 +138,7 @@ def test_more_held_out_rows_take_more() -> None:
     }
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("during", [False, True])
 @pytest.mark.parametrize("lora", [False, True])
 def test_evaluation_expands_over_layers_exactly(lora: bool, during: bool) -> None:

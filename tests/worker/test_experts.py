@@ -124,6 +124,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_few_layers_of_experts_expand_to_many_exactly(name: str) -> None:
     """Although their balance is counted outside of the layers, through all of them: every birth and death, in order, to

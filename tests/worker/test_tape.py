@@ -116,6 +116,7 @@ def together(name: str) -> pytest.MarkDecorator:
     return pytest.mark.xdist_group(f"tape of {name}")
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=together(name)) for name in RECIPES])
 def test_replay_is_the_rehearsal_at_unseen_points(name: str, pytestconfig: pytest.Config) -> None:
     """At random micro-batches, lengths, ranks and numbers of layers: every storage to the byte."""

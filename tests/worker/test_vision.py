@@ -54,6 +54,7 @@ EXPANDED = {
 }
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize(("family", "way"), some_of(EXPANDED, 2))
 def test_a_few_layers_of_language_stand_for_many_beside_the_whole_tower(family: str, way: str) -> None:
     """On a GPU, a recording of a few layers of the language model with the whole tower, expanded to 9, is the recording
@@ -68,6 +69,7 @@ def test_a_few_layers_of_language_stand_for_many_beside_the_whole_tower(family: 
     check_expansion(rehearsed(order), expand(recordings, [kept_of(layers, kept) for kept in few], layers))
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_frozen_tower_has_no_adapters_and_no_gradients(family: str) -> None:
     """PEFT's `all-linear` reaches the tower; frozen, nothing of it is trained, with adapters or without."""
