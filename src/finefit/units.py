@@ -1,4 +1,4 @@
-"""Bytes and seconds as people read them. GiB is 2**30 bytes."""
+"""Bytes, seconds and counts as people read them. GiB is 2**30 bytes."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def human_seconds(seconds: float) -> str:
         whole = round(seconds)
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{seconds:.1f} s" if round(seconds * 1000) >= 1000 else f"{seconds * 1000:.0f} ms"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """`1 pair`, `4 pairs`."""
+    return f"{count:,} {one if count == 1 else many}"

@@ -8,6 +8,7 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import Method
 from finefit.nouns.receipt import Receipt
 from finefit.nouns.task import DPO, Task
+from finefit.units import counted
 
 from .words import method_words
 
@@ -30,9 +31,10 @@ def preferred_words(receipt: Receipt) -> str:
 
 
 def batch_words(task: Task, knobs: Knobs) -> str:
-    pairs = " pairs of answers, each of" if isinstance(task, DPO) else " ×"
-    each = f"{knobs.per_device_train_batch_size}{pairs} {knobs.max_length} tokens{PACKED if knobs.packing else ''}"
-    return f"{each}, {knobs.gradient_accumulation_steps} micro-batches a step"
+    size = knobs.per_device_train_batch_size
+    rows = f"{counted(size, 'pair', 'pairs')} of answers, each of" if isinstance(task, DPO) else f"{size} ×"
+    a_step = counted(knobs.gradient_accumulation_steps, "micro-batch", "micro-batches")
+    return f"{rows} {knobs.max_length} tokens{PACKED if knobs.packing else ''}, {a_step} a step"
 
 
 def facts(task: Task) -> dict[str, str]:

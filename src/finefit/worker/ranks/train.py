@@ -23,8 +23,9 @@ from ..stop import Stop, Stopped
 from ..train import Kinds, Measure, Trained, checkpoint_to_resume, finish, made_trainer, measure_gpu
 from .group import Group, SharedStop, join
 from .held import held_by, whole
+from .preferences import PreferenceRankTrainer
 from .saved import save_together
-from .trainer import Loaded, OfRanks, PreferenceRankTrainer, RankCallback, RankTrainer, SharedProgress
+from .trainer import Loaded, OfRanks, RankCallback, RankTrainer, SharedProgress
 
 KINDS = Kinds(RankTrainer, PreferenceRankTrainer)
 
