@@ -12,19 +12,21 @@ from vision import FAMILIES
 
 from finefit import api
 from finefit.api.scanned_images import shown_in
-from finefit.errors import BadInput
 from finefit.lower.rows import rows_orders
+from finefit.nouns.planned import NoFit
 from finefit.rehearsal.files import Files
 from finefit.rehearsal.own_images import told_of
+from finefit.run import folder as runs
 from finefit.show.live import Lines
 from finefit.worker.data import looked
 from finefit.worker.pictures import pictured
-from finefit.worker.plain_text import LOST, refuse_lost_words
+from finefit.worker.plain_text import as_written, needs_parts
 from finefit.worker.processor import processor_of, tokenizer_of
+from finefit.worker.prompts import Reader
 from finefit.worker.rows import dataset_of
 from finefit.world.models import find_model
 from finefit.world.rows import Rows, scan
-from pictures import row, uneven, write
+from pictures import row, said, uneven, write
 
 pytest.importorskip("PIL.Image")
 pytestmark = pytest.mark.xdist_group("picture data")
@@ -102,30 +104,34 @@ def test_a_processor_that_does_otherwise_is_a_wrong_check(tmp_path: Path, data: 
 
 @pytest.mark.wide(3)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_rows_of_text_alone_keep_their_words_or_are_refused(tmp_path: Path, family: str) -> None:
-    """Some templates write nothing of text that is in no part: such rows are not trained on, and `finefit data` says
-    why."""
+def test_rows_of_text_alone_keep_their_words(tmp_path: Path, family: str) -> None:
+    """Some templates write nothing of text that is in no part: there it is in parts, as what is asked later is."""
     folder = seeing(tmp_path, family)
-    path = write(tmp_path / "text.jsonl", row("w1 w2", answer="w3"), row("w4", answer="w5"))
+    path = write(tmp_path / "text.jsonl", row("w1 w2", answer="w3"), row("w4", answer="w5 w6"))
     rows = scan(path, blind="")
     orders = rows_orders(path, rows.format, rows.bad, str(folder))
-    found, tokenizer, dataset = looked(orders), tokenizer_of(str(folder)), dataset_of(orders["data"], "train")
-    if found["lengths"] is None:
-        assert [check["why"] for check in found["checks"]] == [LOST]
-        with pytest.raises(BadInput, match="words of these rows would be lost"):
-            refuse_lost_words(tokenizer, dataset, path)
-    else:
-        text = tokenizer.apply_chat_template(dataset[0]["messages"], tokenize=False)
-        assert "w1 w2" in text
-        assert "w3" in text
-        refuse_lost_words(tokenizer, dataset, path)
+    found, tokenizer = looked(orders), tokenizer_of(str(folder))
+    assert all(check["is_right"] for check in found["checks"] if "template" in check["what"])
+    dataset = as_written(tokenizer, dataset_of(orders["data"], "train"))
+    assert needs_parts(tokenizer) is not isinstance(dataset[0]["messages"][0]["content"], str)
+    texts = [tokenizer.apply_chat_template(each["messages"], tokenize=False) for each in dataset]
+    for text, words in zip(texts, (("w1 w2", "w3"), ("w4", "w5 w6")), strict=True):
+        assert all(each in text for each in words)
+    assert [tokens for tokens, _ in found["lengths"]] == [len(tokenizer(text)["input_ids"]) for text in texts]
+    asked = Reader({"model": {"folder": str(folder)}, "adapter": None}).prompt([said("w7 w8")], "here")
+    assert "w7 w8" in tokenizer.apply_chat_template(asked.messages, tokenize=False)
 
 
-def test_a_run_on_text_that_would_lose_its_words_is_not_begun(tmp_path: Path) -> None:
-    """Before any run folder."""
-    path = write(tmp_path / "text.jsonl", row("w1 w2", answer="w3"), row("w4", answer="w5"))
-    words = {"model": str(seeing(tmp_path, "idefics3")), "data": path, "method": "full", "gpu": "cpu"}
+def test_a_model_that_sees_is_trained_on_text_as_planned(tmp_path: Path) -> None:
+    """With a template that writes parts alone: its words are counted, and the receipt is the plan's."""
+    path = write(tmp_path / "text.jsonl", *(row("w1 w2", answer="w3 " * (1 + count % 9)) for count in range(16)))
+    words = {"model": seeing(tmp_path, "idefics3"), "data": path, "method": "full", "gpu": "cpu", "max_steps": 3}
     job = tmp_path / "job.yaml"
     job.write_text("\n".join(f"{key}: {value}" for key, value in words.items()), encoding="utf-8")
-    with pytest.raises(BadInput, match="would be lost"):
-        api.plan_job(str(job), {}, Lines())
+    receipt = api.train(str(job), {"output_dir": str(tmp_path / "run")}, False, Lines())
+    assert not isinstance(receipt, NoFit)
+    for gap in receipt.phases:
+        assert gap.predicted_bytes == pytest.approx(gap.measured_bytes, rel=1e-3)
+    plan = runs.read_plan(runs.open_run(tmp_path / "run"))
+    assert plan.data.shortest_tokens > len(["w1", "w2"])
+    assert plan.data.longest_tokens >= plan.data.shortest_tokens + 8

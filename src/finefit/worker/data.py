@@ -31,7 +31,7 @@ from trl.data_utils import _tokenize, common_prefix_length, is_conversational
 
 from . import pair_data, picture_data
 from .looking import NO_TEMPLATE, check, endless, spread
-from .plain_text import LOST, loses_words
+from .plain_text import as_written, needs_parts
 from .processor import tokenizer_of
 from .rows import conversations_in_parts, dataset_of, format_of, in_parts
 
@@ -44,21 +44,19 @@ def main(orders_path: str, out_path: str) -> None:
 
 
 def looked(orders: dict[str, Any]) -> dict[str, Any]:
-    tokenizer, shows = tokenizer_of(orders["model"]["folder"]), "images" in orders
-    rows = (conversations_in_parts if shows else dataset_of)(orders["data"], "train")
+    tokenizer, shows, data = tokenizer_of(orders["model"]["folder"]), "images" in orders, orders["data"]
+    rows = conversations_in_parts(data) if shows else as_written(tokenizer, dataset_of(data, "train"))
     turns = orders["trainer"]["assistant_only_loss"]
     try:
         if format_of(orders["data"]).trained == "pairs":
             return pair_data.looked(tokenizer, rows, pair_data.prepared(rows, tokenizer), orders["examples"])
-        if not shows and loses_words(tokenizer, rows):
-            raise ValueError(LOST)
         template = _template(tokenizer, rows[0], turns)
         prepared = _prepared(rows, tokenizer, template, turns)
     except (TemplateError, ValueError, RuntimeError, TypeError) as error:
         return {"lengths": None, "examples": [], "checks": [check(CANNOT, False, str(error).splitlines()[0])]}
     ids, labels = list(prepared["input_ids"]), list(prepared["labels"])
     checks = [
-        *_template_checks(tokenizer, template, is_conversational(rows[0]), shows),
+        *_template_checks(tokenizer, template, is_conversational(rows[0]), shows or needs_parts(tokenizer)),
         *_prompt_check(tokenizer, template, rows, ids),
         _stop_check(tokenizer, template, labels, turns),
     ]
@@ -117,11 +115,11 @@ TURNS = [
 ]
 
 
-def _template_checks(tokenizer: Any, template: str | None, is_chat: bool, shows: bool) -> Iterator[dict[str, Any]]:
-    """That what comes later changes nothing before it; messages of tools are not tried. `shows`: in parts."""
+def _template_checks(tokenizer: Any, template: str | None, is_chat: bool, spelt: bool) -> Iterator[dict[str, Any]]:
+    """That what comes later changes nothing before it; messages of tools are not tried. `spelt`: in parts."""
     if not is_chat:
         return
-    all_turns = list(in_parts({"messages": TURNS})) if shows else TURNS
+    all_turns = list(in_parts({"messages": TURNS})) if spelt else TURNS
 
     def written(turns: int, **more: bool) -> str:
         return str(tokenizer.apply_chat_template(all_turns[:turns], chat_template=template, tokenize=False, **more))

@@ -1,7 +1,7 @@
 """Chat templates that write text of parts alone, as rows with images have it (Idefics3, SmolVLM, LLaVA): of a message
-whose content is a plain string they write nothing, or fail.
+whose content is a plain string they write nothing, or fail. Rows of text are in parts there, too.
 
-Knows: one user's message, written both ways. Does not know: how rows of text alone could be written with them.
+Knows: one user's message, written both ways. Does not know: templates that write either only of some roles.
 """
 
 from __future__ import annotations
@@ -12,24 +12,21 @@ from datasets import Dataset
 from jinja2 import TemplateError
 from trl.data_utils import is_conversational
 
-from finefit.errors import BadInput, Problem
+from .rows import put_in_parts
 
 WORD = "word"
-LOST = "the model's chat template writes text of parts alone, as rows with images have it"
 
 
-def loses_words(tokenizer: Any, rows: Dataset) -> bool:
-    """Of rows of text."""
-    if tokenizer.chat_template is None or not is_conversational(rows[0]):
+def as_written(tokenizer: Any, rows: Dataset) -> Dataset:
+    """Rows of text, so that the model's chat template writes their words."""
+    return put_in_parts(rows) if is_conversational(rows[0]) and needs_parts(tokenizer) else rows
+
+
+def needs_parts(tokenizer: Any) -> bool:
+    """Else words are lost."""
+    if tokenizer.chat_template is None:
         return False
     return not _writes(tokenizer, WORD) and _writes(tokenizer, [{"type": "text", "text": WORD}])
-
-
-def refuse_lost_words(tokenizer: Any, rows: Dataset, where: str) -> None:
-    """Raises `BadInput`, before anything is trained on templates without words."""
-    if loses_words(tokenizer, rows):
-        hint = "rows that show images, or a model of text"
-        raise BadInput(Problem("the words of these rows would be lost", where=where, why=LOST, hint=hint))
 
 
 def _writes(tokenizer: Any, content: Any) -> bool:

@@ -1,8 +1,8 @@
 """Conversations as `generate` takes them: token ids, and what the model's own processor makes of images.
 
 A message's content is text, or parts: `{"type": "text", "text": ...}` and `{"type": "image", "image": ...}`, a whole
-path or a data URL. Where a model was trained on rows with images, all content is in parts, as TRL has it: chat
-templates of some families leave out text that is in none.
+path or a data URL. Where a model was trained on rows with images, or its chat template leaves out text that is in none
+(`plain_text.py`), all content is in parts, as TRL has it.
 
 Knows: the chat template of the tokenizer that was trained with; the processor of the model's folder, of which training
 changes nothing. Does not know: videos; how many tokens an image becomes before the processor reads it, which the orders
@@ -25,6 +25,7 @@ from finefit.errors import BadInput, Problem
 from finefit.nouns.formats.image_refs import Unreadable
 
 from . import picture, processor
+from .plain_text import needs_parts
 
 Messages = list[dict[str, Any]]
 ROOT = Path("/")
@@ -56,10 +57,10 @@ class Reader:
 
     def __init__(self, orders: Mapping[str, Any]) -> None:
         self._folder = orders["model"]["folder"]
-        self._in_parts = orders.get("in_parts", False)
         self.tokenizer = processor.tokenizer_of(orders["adapter"] or self._folder)
         if self.tokenizer.chat_template is None:
             raise BadInput(Problem("the tokenizer has no chat template", where=str(self.tokenizer.name_or_path)))
+        self._in_parts = orders.get("in_parts", False) or needs_parts(self.tokenizer)
 
     def prompt(self, messages: Messages, where: str, added: int = 0) -> Prompt:
         """Raises `BadInput` where a chat template has no place for an image."""

@@ -9,10 +9,10 @@ from datasets import Dataset
 from . import shown
 from .batches import Row
 from .pairs import pair_of
-from .plain_text import refuse_lost_words
+from .plain_text import as_written
 from .preferences import task_of
 from .processor import tokenizer_of
-from .rows import conversations_in_parts, dataset_of, held_out_of
+from .rows import Which, conversations_in_parts, dataset_of
 from .stage import RECORDED_STEPS
 from .synthetic import padding_tokenizer, row_of, rows_for
 
@@ -25,15 +25,13 @@ def dataset(orders: dict[str, Any]) -> Dataset:
         rows = [made(tokens, trained) for tokens, trained in _lengths(orders)]
         return Dataset.from_list(shown.with_places(rows, orders) if shown.shows(orders) else rows)
     if orders["data"]:
-        return conversations_in_parts(orders["data"]) if shown.shows(orders) else _of_text(orders)
+        return conversations_in_parts(orders["data"]) if shown.shows(orders) else _of_text(orders, "train")
     batch = orders["trainer"]["per_device_train_batch_size"]
     return _rows(orders, batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS)
 
 
-def _of_text(orders: dict[str, Any]) -> Dataset:
-    found = dataset_of(orders["data"], "train")
-    refuse_lost_words(tokenizer(orders), found, orders["data"]["train"])
-    return found
+def _of_text(orders: dict[str, Any], which: Which) -> Dataset:
+    return as_written(tokenizer(orders), dataset_of(orders["data"], which))
 
 
 def held_out(orders: dict[str, Any]) -> Dataset | None:
@@ -45,7 +43,7 @@ def held_out(orders: dict[str, Any]) -> Dataset | None:
         has_any = orders["data"]["eval"] and not _lengths(orders)
         return conversations_in_parts(orders["data"], "eval") if has_any else None
     if orders["data"]:
-        return held_out_of(orders["data"])
+        return _of_text(orders, "eval") if orders["data"]["eval"] else None
     if not orders["rehearsal"].get("evaluation"):
         return None
     return _rows(orders, orders["trainer"]["per_device_eval_batch_size"])

@@ -21,7 +21,8 @@ Which = Literal["train", "eval"]
 
 MESSAGE = {"role": Value("string"), "content": Value("string")}
 PART = {"type": Value("string"), "text": Value("string")}
-IN_PARTS = Features({"messages": List({"role": Value("string"), "content": List(PART)})})
+SPELT = {"role": Value("string"), "content": List(PART)}
+IN_PARTS = Features({"messages": List(SPELT)})
 
 
 def dataset_of(data: Mapping[str, Any], which: Which) -> Dataset:
@@ -31,10 +32,6 @@ def dataset_of(data: Mapping[str, Any], which: Which) -> Dataset:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     features = Features({name: _feature(values[0]) for name, values in columns.items()})
     return Dataset.from_dict(columns, features=features)
-
-
-def held_out_of(data: Mapping[str, Any]) -> Dataset | None:
-    return dataset_of(data, "eval") if data["eval"] else None
 
 
 def format_of(data: Mapping[str, Any]) -> Format:
@@ -79,6 +76,19 @@ def in_parts(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         else:
             content = [_text(content)]
         yield {"role": message["role"], "content": content}
+
+
+def put_in_parts(rows: Dataset) -> Dataset:
+    """Of text: every message's content as its one part."""
+    columns = {name: list(map(_messages_in_parts, rows[name])) for name in rows.column_names}
+    kinds = {name: List(SPELT) if isinstance(values[0], list) else Value("string") for name, values in columns.items()}
+    return Dataset.from_dict(columns, features=Features(kinds))
+
+
+def _messages_in_parts(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return [{"role": message["role"], "content": [_text(message["content"])]} for message in value]
 
 
 IMAGE = {"type": "image", "text": None}

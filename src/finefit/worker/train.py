@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from datasets import Dataset
 from transformers import set_seed
 from trl import DPOConfig, SFTConfig
 
@@ -25,12 +26,13 @@ from .build import add_adapter, cast_adapters, checkpoint_blocks, load_model, ne
 from .checkpoints import newest_complete, read_manifest, step_of, sweep
 from .events import Events
 from .packing import is_flattened, packed
+from .plain_text import as_written
 from .preferences import load_reference, preference_arguments, task_of
 from .processor import papers_of, processor_of, tokenizer_of
 from .profiled import profilers
 from .progress import MemoryReader, Progress, resident_memory, resident_peak
 from .recorder import Recorder
-from .rows import conversations_in_parts, dataset_of
+from .rows import Which, conversations_in_parts, dataset_of
 from .run_trainer import PARTIAL, OfRun, PreferenceRunTrainer, RunCallback, RunTrainer
 from .saved import difference, load, logits_of, rows_to_check, save
 from .seeing import SeeingRunTrainer
@@ -148,9 +150,10 @@ def made_trainer(
     started = time.perf_counter()
     data = orders["data"]
     folder, shows = orders["model"]["folder"], "images" in orders
-    read = conversations_in_parts if shows else dataset_of
-    train_rows, eval_rows = read(data, "train"), read(data, "eval") if data["eval"] else None
     processor = processor_of(folder) if shows else None
+    tokenizer = tokenizer_of(folder) if processor is None else processor.tokenizer
+    train_rows = _rows(orders, tokenizer, "train")
+    eval_rows = _rows(orders, tokenizer, "eval") if data["eval"] else None
     set_seed(orders["trainer"]["seed"])
     args = _arguments(run, orders)  # before the model: an engine that they name may divide what is loaded
     made = new_model if orders.get("from_scratch") else load_model
@@ -163,7 +166,7 @@ def made_trainer(
         args=args,
         train_dataset=train_rows,
         eval_dataset=eval_rows,
-        processing_class=tokenizer_of(folder) if processor is None else processor.tokenizer,
+        processing_class=tokenizer,
         stage=measure.stage,
         aside=measure.aside,
         keep=orders["save_total_limit"],
@@ -196,6 +199,12 @@ def made_trainer(
         seconds=time.perf_counter() - started,
     )
     return trainer
+
+
+def _rows(orders: dict[str, Any], tokenizer: Any, which: Which) -> Dataset:
+    if "images" in orders:
+        return conversations_in_parts(orders["data"], which)
+    return as_written(tokenizer, dataset_of(orders["data"], which))
 
 
 def _arguments(run: Path, orders: dict[str, Any]) -> SFTConfig | DPOConfig:

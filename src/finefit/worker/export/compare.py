@@ -20,6 +20,8 @@ from transformers import AutoTokenizer
 from finefit.errors import RunFailed
 
 from ..build import load_model
+from ..plain_text import as_written
+from ..processor import tokenizer_of
 from ..rows import Which, conversations_in_parts, dataset_of
 from ..saved import CHECKED_ROWS, CHECKED_TOKENS, TOLERANCE, load
 from .base import Base
@@ -32,13 +34,14 @@ Said = list[dict[str, Any]] | str
 """A conversation, or text that no template is around."""
 
 
-def rows_of(data: dict[str, Any]) -> list[Said]:
+def rows_of(data: dict[str, Any], tokenizer: Any) -> list[Said]:
     """The first held-out rows, or of the first rows where none are held out; nothing where the file is gone. Of an
     image its placeholder alone is asked about, and no picture is shown."""
     which: Which = "eval" if data.get("eval") else "train"
     if data.get(which) is None or not Path(data[which]).is_file():
         return []
-    rows = conversations_in_parts(data, which) if "shown" in data else dataset_of(data, which)
+    shows = "shown" in data
+    rows = conversations_in_parts(data, which) if shows else as_written(tokenizer, dataset_of(data, which))
     return [_said(rows[index]) for index in range(min(CHECKED_ROWS, len(rows)))]
 
 
@@ -51,7 +54,7 @@ def _said(row: dict[str, Any]) -> Said:
 def compare(orders: dict[str, Any], model: dict[str, Any], base: Base, folder: Path) -> dict[str, Any]:
     """`model`: as the worker is told of the trained one. Raises `RunFailed` where they do not agree."""
     tuned, dtype = Path(orders["adapter"]), orders["dtype"]
-    rows = rows_of(orders["data"])
+    rows = rows_of(orders["data"], tokenizer_of(str(tuned)))
     prompts = _same_prompts(tuned, folder, rows or [GREETING])
     if model["attn_implementation"] == "flash_attention_2":  # which no processor has
         model = model | {"attn_implementation": "sdpa"}
