@@ -126,17 +126,19 @@ def test_a_second_estimate_asks_no_worker(folder: Path, monkeypatch: pytest.Monk
     assert "a frozen copy of the model" in said
 
 
-def test_one_and_no_engine(folder: Path) -> None:
-    """Several GPUs, engines, another loss, and an adapter that is not there are refused before anything is asked."""
-    for method, changes, gpu, words in (
-        (ADAPTED, {}, "2xRTX4090", "is 2 GPUs"),
-        (ADAPTED, {"zero_stage": 2}, GPU, "no engine goes with this"),
-        (ADAPTED, {"loss": "full"}, GPU, "another loss"),
-        (FULL, {}, GPU, "no adapter to turn off"),
+def test_what_was_not_held_against_a_run_is_refused(folder: Path) -> None:
+    """Before anything is asked: another loss, an adapter that is not there, and references that do not go with what an
+    engine divides."""
+    for method, changes, task, words in (
+        (ADAPTED, {"loss": "full"}, OFF, "another loss"),
+        (FULL, {}, OFF, "no adapter to turn off"),
+        (FULL, {"fsdp": True}, COPIED, "one unit of the frozen copy"),
+        (QLoRA(), {"zero_stage": 3}, COPIED, "a packed copy"),
+        (ADAPTED, {"zero_stage": 3}, KNOWN, "asked before training"),
     ):
         asked = replace(knobs(256), **changes)  # type: ignore[arg-type]
         with pytest.raises(BadInput, match=words):
-            api.estimate(str(folder), method=method, knobs=asked, gpu=gpu, task=OFF)
+            api.estimate(str(folder), method=method, knobs=asked, gpu="2xRTX4090", task=task)
 
 
 def test_a_model_that_sees_is_not_asked_yet() -> None:

@@ -10,8 +10,8 @@ import pytest
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from pair_rows import BOTH, LONGEST_TOKENS, ROWS, written
 from test_plan import Heard
-from test_train_preferences import BOTH, LONGEST_TOKENS, ROWS, written
 from transformers import AutoTokenizer
 
 from finefit.api import plan_job
