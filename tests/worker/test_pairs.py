@@ -15,7 +15,6 @@ from test_plan import Heard
 from transformers import AutoTokenizer
 
 from finefit.api import plan_job
-from finefit.errors import BadInput
 from finefit.lower.rows import rows_orders
 from finefit.nouns.plan import Plan
 from finefit.worker import pairs
@@ -125,12 +124,6 @@ def test_every_form_of_pairs_is_read(model_folder: Path, tmp_path: Path, form: s
     assert [check["is_right"] for check in told["checks"]] == [not splits, True, True]
     pieces = [piece["text"].split() for piece in told["examples"][0]["pieces"]]
     assert [pieces[1], pieces[3]] == [["w3", "w4", "<end>"], ["w5", "<end>"]]
-
-
-def test_preferences_on_several_gpus_are_refused(job: Path) -> None:
-    """By what is not modelled: how these would share a reference."""
-    with pytest.raises(BadInput, match="is 2 GPUs\n    why: how several GPUs and engines share a reference"):
-        plan_job(str(job), {"gpu": "2xRTX4090"}, Heard())
 
 
 def said(row: dict[str, Any], key: str) -> int:
