@@ -12,7 +12,7 @@ from dataclasses import replace
 from finefit.nouns.job import Job, MethodName
 from finefit.nouns.machine import Machine
 
-from .preferences import task_of, why_not
+from .preferences import Divider, task_of, why_not
 
 METHODS: tuple[MethodName, ...] = ("full", "lora", "qlora4")
 """From what learns most to what needs least."""
@@ -46,7 +46,7 @@ def engines(job: Job, machine: Machine) -> Iterator[tuple[str, list[Job]]]:
 def takes_stage_3(job: Job) -> bool:
     """bitsandbytes keeps 8-bit weights whole, and DoRA reads weights whole (`world/engine_rules.py`)."""
     reads_whole = job.use_dora and job.method != "full"
-    return job.method != "qlora8" and not reads_whole and _divides_reference(job, fsdp=False)
+    return job.method != "qlora8" and not reads_whole and _goes_with(job, "zero_stage 3")
 
 
 def _is_pinned(job: Job) -> bool:
@@ -61,9 +61,9 @@ def _without_offload(job: Job, machine: Machine) -> Iterator[Job]:
     yield replace(job, zero_stage=2)
     if takes_stage_3(job):
         yield replace(job, zero_stage=3)
-    if job.method != "qlora8" and _divides_reference(job, fsdp=True):
+    if job.method != "qlora8" and _goes_with(job, "fsdp"):
         yield replace(job, fsdp=True)
 
 
-def _divides_reference(job: Job, *, fsdp: bool) -> bool:
-    return not why_not(task_of(job), divides=True, fsdp=fsdp, is_packed=job.method.startswith("qlora"))
+def _goes_with(job: Job, divider: Divider) -> bool:
+    return not why_not(task_of(job), divider, is_packed=job.method.startswith("qlora"))

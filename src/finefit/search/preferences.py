@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
@@ -21,24 +22,25 @@ def task_of(job: Job) -> Training:
     return DPO(job.reference or usual, job.reference_bits)
 
 
+Divider = Literal["zero_stage 3", "fsdp"]
+"""An engine that divides parameters too."""
 NO_ENGINE_YET = "the reference is asked before training, of a model that each rank has whole"
 WHOLE_COPY = "TRL makes one unit of the frozen copy (1.16, prepare_fsdp), so each GPU gathers all of it at once"
-
-
+PACKED_COPY = "a packed copy that ZeRO 3 divides was never held against a real step"
 INSTEAD = "zero_stage 2, or adapters (lora): turned off they are the reference"
 
 
-PACKED_COPY = "a packed copy that ZeRO 3 divides was never held against a real step"
+def divider_of(given: Job | Knobs) -> Divider | None:
+    return "fsdp" if given.fsdp else "zero_stage 3" if given.zero_stage == 3 else None
 
 
-def why_not(task: Training, *, divides: bool, fsdp: bool, is_packed: bool) -> str:
-    """Its reference does not go with an engine; `divides`: parameters too (ZeRO 3, FSDP2); `is_packed`: the weights of
-    a copy. Else nothing."""
-    if not isinstance(task, DPO) or task.reference == "adapter_off" or not divides:
+def why_not(task: Training, divider: Divider | None, *, is_packed: bool) -> str:
+    """Its reference does not go with an engine; `is_packed`: the weights of a copy. Else nothing."""
+    if not isinstance(task, DPO) or task.reference == "adapter_off" or divider is None:
         return ""
     if task.reference == "precomputed":
         return NO_ENGINE_YET
-    return WHOLE_COPY if fsdp else PACKED_COPY if is_packed or task.reference_bits else ""
+    return WHOLE_COPY if divider == "fsdp" else PACKED_COPY if is_packed or task.reference_bits else ""
 
 
 def refuse_unproven(task: Training, method: Method, knobs: Knobs, model: Model) -> None:
@@ -61,9 +63,9 @@ def _problems(task: DPO, method: Method, knobs: Knobs, model: Model) -> Iterator
         yield Problem(
             "its copy has other bits", where="reference_bits", why=why, hint=f"{packed.bits}, or leave it out"
         )
-    divides, is_packed = knobs.fsdp or knobs.zero_stage == 3, isinstance(method, QLoRA)
-    if why := why_not(task, divides=divides, fsdp=knobs.fsdp, is_packed=is_packed):
-        what = f"reference {task.reference} does not go with {'fsdp' if knobs.fsdp else 'zero_stage 3'}"
+    divider = divider_of(knobs)
+    if why := why_not(task, divider, is_packed=isinstance(method, QLoRA)):
+        what = f"reference {task.reference} does not go with {divider}"
         yield Problem(what, where="reference", why=why, hint=INSTEAD)
     if knobs.loss != "fused" or knobs.use_liger_kernel:
         why = "TRL's trainer of preferences has its own fused head; Liger's kernels beside it are not modelled"

@@ -210,28 +210,24 @@ def _in_8_bits(words: Mapping[str, Any]) -> bool:
 
 def _trainer(orders: dict[str, Any], folder: str, *, model: Any, reference: Any, stage: RecordedStage) -> Any:
     """Of the task: rows or preferences; with a frozen copy to compare with, or None."""
+    tokenizer = rehearsed_rows.tokenizer_for(orders)
+    shared = {
+        "model": model,
+        "train_dataset": rehearsed_rows.dataset(orders, tokenizer),
+        "eval_dataset": rehearsed_rows.held_out(orders, tokenizer),
+        "processing_class": tokenizer,
+        "stage": stage,
+    }
     if task_of(orders)["name"] == "dpo":
-        return Preferring(
-            model=model,
-            ref_model=reference,
-            args=preference_arguments(orders, _arguments(orders), folder),
-            train_dataset=rehearsed_rows.dataset(orders),
-            eval_dataset=rehearsed_rows.held_out(orders),
-            processing_class=rehearsed_rows.tokenizer(orders),
-            stage=stage,
-            in_order=True,
-        )
+        args = preference_arguments(orders, _arguments(orders), folder)
+        return Preferring(ref_model=reference, args=args, in_order=True, **shared)
     return Trainer(
-        model=model,
         args=SFTConfig(output_dir=folder, **_arguments(orders)),
-        train_dataset=rehearsed_rows.dataset(orders),
-        eval_dataset=rehearsed_rows.held_out(orders),
-        processing_class=rehearsed_rows.tokenizer(orders),
         data_collator=collator_of(orders),
-        stage=stage,
         loss=orders["loss"],
         hold_outputs=orders["rehearsal"]["hold_outputs"],
         in_order=shown.shows(orders) or is_flattened(orders),  # of one micro-batch, again and again
+        **shared,
     )
 
 

@@ -17,7 +17,8 @@ from .stage import RECORDED_STEPS
 from .synthetic import padding_tokenizer, row_of, rows_for
 
 
-def dataset(orders: dict[str, Any]) -> Dataset:
+def dataset(orders: dict[str, Any], tokenizer: Any) -> Dataset:
+    """`tokenizer`: by which rows of text are written."""
     if has_rows(orders):
         return repeated(orders, orders["rehearsal"]["rows"])
     if _lengths(orders):
@@ -25,16 +26,16 @@ def dataset(orders: dict[str, Any]) -> Dataset:
         rows = [made(tokens, trained) for tokens, trained in _lengths(orders)]
         return Dataset.from_list(shown.with_places(rows, orders) if shown.shows(orders) else rows)
     if orders["data"]:
-        return conversations_in_parts(orders["data"]) if shown.shows(orders) else _of_text(orders, "train")
+        return conversations_in_parts(orders["data"]) if shown.shows(orders) else _of_text(orders, tokenizer, "train")
     batch = orders["trainer"]["per_device_train_batch_size"]
     return _rows(orders, batch * orders["rehearsal"]["accumulation"] * RECORDED_STEPS)
 
 
-def _of_text(orders: dict[str, Any], which: Which) -> Dataset:
-    return as_written(tokenizer(orders), dataset_of(orders["data"], which))
+def _of_text(orders: dict[str, Any], tokenizer: Any, which: Which) -> Dataset:
+    return as_written(tokenizer, dataset_of(orders["data"], which))
 
 
-def held_out(orders: dict[str, Any]) -> Dataset | None:
+def held_out(orders: dict[str, Any], tokenizer: Any) -> Dataset | None:
     """None where nothing is evaluated."""
     if has_rows(orders):
         rows = orders["rehearsal"]["held_out"]
@@ -43,7 +44,7 @@ def held_out(orders: dict[str, Any]) -> Dataset | None:
         has_any = orders["data"]["eval"] and not _lengths(orders)
         return conversations_in_parts(orders["data"], "eval") if has_any else None
     if orders["data"]:
-        return _of_text(orders, "eval") if orders["data"]["eval"] else None
+        return _of_text(orders, tokenizer, "eval") if orders["data"]["eval"] else None
     if not orders["rehearsal"].get("evaluation"):
         return None
     return _rows(orders, orders["trainer"]["per_device_eval_batch_size"])
@@ -53,7 +54,7 @@ def _rows(orders: dict[str, Any], count: int) -> Dataset:
     return Dataset.from_list(rows_for(orders, count))
 
 
-def tokenizer(orders: dict[str, Any]) -> Any:
+def tokenizer_for(orders: dict[str, Any]) -> Any:
     if orders["data"] and not _lengths(orders):
         return tokenizer_of(orders["model"]["folder"])
     return padding_tokenizer()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from finefit.errors import Problem
 from finefit.nouns.task import SHORTEST_PAIR
-from finefit.search.preferences import INSTEAD, task_of, why_not
+from finefit.search.preferences import INSTEAD, divider_of, task_of, why_not
 
 from .given import Given
 
@@ -42,8 +42,7 @@ def a_reference_suits_the_engine(given: Given) -> Iterator[Problem]:
     if not _prefers(given) or given.wrong & {"reference", "method", "zero_stage", "fsdp"}:
         return
     job, key = given.job, "fsdp" if given.job.fsdp else "zero_stage"
-    divides, is_packed = job.fsdp or job.zero_stage == 3, job.method.startswith("qlora")
-    if why := why_not(task_of(job), divides=divides, fsdp=job.fsdp, is_packed=is_packed):
+    if why := why_not(task_of(job), divider_of(job), is_packed=job.method.startswith("qlora")):
         yield Problem("the reference does not go with it", where=given.where(key, "reference"), why=why, hint=INSTEAD)
 
 

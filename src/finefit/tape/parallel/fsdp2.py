@@ -187,10 +187,7 @@ class _Pass:
         left = {0: self._gathered(self._units.own, start)}
         if not self._units.embedding.parameters:  # it is in the tail
             left[1] = self._gathered(self._units.tail, start)
-            tail = Unit(())
-        else:
-            tail = self._units.tail
-        left |= self._forwards(self._forward, tail)
+        left |= self._forwards(self._forward, Unit(()) if 1 in left else self._units.tail)
         if self._reference:  # through the model itself: what stays gathered, is there
             end: Place = (self._reference[-1].stop, LEAVING)
             self._drop(self._forwards(self._reference, Unit(())).values(), end)
