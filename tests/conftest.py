@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from finefit.lower.orders import base_orders, rehearsal_orders
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
+from finefit.nouns.machine import Machine
 from finefit.nouns.method import LoRA, Method, QLoRA
+from finefit.nouns.model import Model
 from finefit.nouns.recording import Recording
 from finefit.run import worker
 from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
+from forked import Forker
 from small import LLAMA
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,6 +49,12 @@ METHODS: dict[str, Method] = {
     "lora, dropout": LoRA(dropout=0.1),
 }
 """Of one micro-batch a step, or of two."""
+LONGEST = 256
+LENGTHS = {"lora": (LONGEST, 128), "lora, twice": (LONGEST, 192, 128, 96), "qlora4": (LONGEST, 192, 128, 96)}
+"""Tokens of a row; of other methods the longest alone."""
+
+FORKED = ("rehearse", "generation", "train", "generate")
+"""What needs nothing that libraries read as they are imported."""
 
 Rehearsed = Callable[[str, int], Recording]
 
@@ -82,17 +95,57 @@ def nothing_measured_here() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def forker() -> Iterator[Forker]:
+    """A process that forks workers."""
+    made = Forker()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def workers_start_at_once(forker: Forker) -> Iterator[None]:
+    """What this process asks is answered by forked workers, which the real command would start anew. Tests of the
+    command line still start it."""
+    usual, start = worker.COMMAND, worker._start
+
+    def forked(*words: str, log: Any, environment: Mapping[str, str], speaks: bool = False) -> Any:
+        if worker.COMMAND is usual and words[0] in FORKED and not speaks:
+            return forker.start(*words, log=Path(log.name), environment=dict(environment))
+        return start(*words, log=log, environment=environment, speaks=speaks)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "_start", forked)
+        yield
+
+
+@pytest.fixture(scope="session")
 def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
-    """The recording of a method at a length; each is rehearsed once."""
+    """The recording of a method at a length. A method is rehearsed once, whatever process of the tests asks first."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     path = tmp_path_factory.mktemp("small") / "config.json"
     path.write_text(json.dumps(CONFIG))
+    model, machine = find_model(str(path)), machine_named("A100-80GB")
 
     @cache
-    def at(method: str, length: int) -> Recording:
-        knobs = Knobs(max_length=length, gradient_accumulation_steps=2 if "twice" in method else 1)
-        model, machine = find_model(str(path)), machine_named("A100-80GB")
-        orders = base_orders(model, METHODS[method], knobs, machine, False)
-        answer = worker.ask("rehearse", rehearsal_orders(orders, model, knobs, machine, Loop(), whole=True))
-        return Recording.from_json(answer["recordings"][0])
+    def told(method: str) -> dict[str, Any]:
+        kept = folder / f"recordings of {method}.json"
+        with FileLock(f"{kept}.lock"):
+            if not kept.exists():
+                kept.write_text(json.dumps(_recordings(method, model, machine)))
+        answer: dict[str, Any] = json.loads(kept.read_text())
+        return answer
 
-    return at
+    return cache(lambda method, length: Recording.from_json(told(method)[str(length)]))
+
+
+def _recordings(method: str, model: Model, machine: Machine) -> dict[int, Any]:
+    """By length."""
+    knobs = Knobs(max_length=LONGEST, gradient_accumulation_steps=2 if "twice" in method else 1)
+    orders = base_orders(model, METHODS[method], knobs, machine, False)
+    orders = rehearsal_orders(orders, model, knobs, machine, Loop(), whole=True)
+    rank = (orders["peft"] or {"r": 0})["r"]
+    lengths = LENGTHS.get(method, (LONGEST,))
+    takes = [[None, knobs.per_device_train_batch_size, length, rank] for length in lengths]
+    answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [], "takes": takes}})
+    return dict(zip(lengths, answer["takes"], strict=True))

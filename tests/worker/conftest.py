@@ -1,19 +1,17 @@
-"""A tiny model with its tokenizer and data, and workers that start at once."""
+"""A tiny model with its tokenizer and data, and runs of it."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from forked import Forked, Forker
 
 WORDS = [f"w{number}" for number in range(90)]
 ROWS = 22
@@ -136,64 +134,22 @@ def orders(model_folder: Path, data: dict[str, str]) -> OrdersMaker:
     return make
 
 
-@dataclass(frozen=True)
-class Worker:
-    pid: int
-    forker: Workers
-
-    def wait(self) -> int:
-        return int(self.forker.say(f"wait {self.pid}"))
-
-    def end(self, number: int) -> int:
-        """Sends a signal; returns the exit code, negative where the signal ended the process."""
-        os.kill(self.pid, number)
-        return self.wait()
-
-
-class Workers:
-    """A process that forks workers: see forker.py."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("forker.py"))]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-
-    def say(self, line: str) -> str:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline()
-
-    def start(self, *words: Any) -> Worker:
-        return Worker(int(self.say(" ".join(["start", *map(str, words)]))), self)
-
-    def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
-
-
-@pytest.fixture(scope="session")
-def workers() -> Iterator[Workers]:
-    made = Workers()
-    yield made
-    made.close()
-
-
 class Run:
     """A run folder, and what a test does to it."""
 
-    def __init__(self, path: Path, workers: Workers, orders: dict[str, Any]) -> None:
+    def __init__(self, path: Path, forker: Forker, orders: dict[str, Any]) -> None:
         self.path = path
-        self._workers = workers
+        self._forker = forker
         self._orders = orders
 
-    def start(self, resume: bool = False) -> Worker:
+    @property
+    def log(self) -> Path:
+        return self.path.with_suffix(".log")
+
+    def start(self, resume: bool = False) -> Forked:
         (self.path / "orders").mkdir(parents=True, exist_ok=True)
         (self.path / "orders" / "train.json").write_text(json.dumps(self._orders | {"resume": resume}))
-        return self._workers.start("train", self.path)
+        return self._forker.start("train", self.path, log=self.log)
 
     def finish(self, resume: bool = False) -> int:
         return self.start(resume).wait()
@@ -202,7 +158,7 @@ class Run:
         worker = self.start(resume)
         deadline = time.monotonic() + 60
         while not reached():
-            assert time.monotonic() < deadline, self.path.with_suffix(".log").read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.002)
         return worker.end(number)
 
@@ -231,8 +187,8 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def new_run(tmp_path_factory: pytest.TempPathFactory, workers: Workers, orders: OrdersMaker) -> Callable[..., Run]:
+def new_run(tmp_path_factory: pytest.TempPathFactory, forker: Forker, orders: OrdersMaker) -> Callable[..., Run]:
     def make(**changes: Any) -> Run:
-        return Run(tmp_path_factory.mktemp("runs") / "run", workers, orders(**changes))
+        return Run(tmp_path_factory.mktemp("runs") / "run", forker, orders(**changes))
 
     return make

@@ -48,7 +48,7 @@ def orders(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
         "adapter_dtype": None,
         "trainer": {
             "per_device_train_batch_size": 2,
-            "gradient_accumulation_steps": 2,
+            "gradient_accumulation_steps": 1,
             "bf16": False,
             "fp16": False,
             "optim": "adamw_torch",
@@ -63,7 +63,7 @@ def orders(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
         "rehearsal": {
             "length": 96,
             "kinds": "aaa",
-            "accumulation": 2,
+            "accumulation": 1,
             "layers": [None],
             "compute_capability": [8, 0],
             "attention_kernel": "auto",

@@ -26,9 +26,9 @@ def test_a_killed_run_goes_on_to_the_bit(new_run: Callable[..., Any], orders: An
     """Trained lengths are kept with the adapter, and come back with it."""
     told = {"model": orders()["model"] | {"quantization": words}, "peft": PEFT, "num_train_epochs": 1.0}
     whole, killed = new_run(**told), new_run(**told)
-    assert whole.finish() == 0, whole.path.with_suffix(".log").read_text()
+    assert whole.finish() == 0, whole.log.read_text()
     assert killed.kill_when(lambda: killed.at_step(4)) == -signal.SIGKILL
-    assert killed.finish(resume=True) == 0, killed.path.with_suffix(".log").read_text()
+    assert killed.finish(resume=True) == 0, killed.log.read_text()
     assert killed.curve() == whole.curve()
     assert whole.events("reloaded")[0]["max_difference"] == 0.0
 

@@ -156,7 +156,7 @@ def test_evaluation_expands_over_layers_exactly(lora: bool, during: bool) -> Non
 def test_a_run_measures_its_evaluation(new_run: Any, orders: Any, eval_steps: int | None) -> None:
     """On its way or at its end, the fullest batch is recorded once, and the recording has what training took too."""
     run = new_run(eval_strategy="steps" if eval_steps else "no", eval_steps=eval_steps, num_train_epochs=1.0)
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish() == 0, run.log.read_text()
     measured = phase_peaks(Recording.from_json(json.loads((run.path / "recording.json").read_text())))
     order = orders(eval_strategy="steps" if eval_steps else "no")
     order["rehearsal"] = {"accumulation": 2, "layers": [None], "hold_outputs": "no"}

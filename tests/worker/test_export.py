@@ -185,7 +185,7 @@ def test_memory_holds_one_file(
 
 
 def test_memory_grows_by_a_file_and_not_by_the_model(
-    tuned: Make, model_folder: Path, tmp_path: Path, workers: Any
+    tuned: Make, model_folder: Path, tmp_path: Path, forker: Any
 ) -> None:
     """Measured: a process that merges 98 MiB in files of 8 grows by less than half of it (pages that
     the forked process shares are counted as it first touches them)."""
@@ -193,7 +193,7 @@ def test_memory_grows_by_a_file_and_not_by_the_model(
     base = changed_base(model_folder, tmp_path / "base", **size)
     orders = tuned(base, target_modules=["q_proj", "down_proj"]) | {"max_shard_bytes": 8 << 20}
     (tmp_path / "export.json").write_text(json.dumps(orders))
-    assert workers.start("export", tmp_path / "export.json", tmp_path / "out.json").wait() == 0
+    assert forker.start("export", tmp_path / "export.json", tmp_path / "out.json").wait() == 0
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["nbytes"] > 97 << 20
     assert 0 < found["grown_bytes"] < found["nbytes"] / 2

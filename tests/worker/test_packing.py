@@ -212,7 +212,7 @@ def job(request: pytest.FixtureRequest, orders: Maker) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def run(job: dict[str, Any], new_run: Maker) -> Any:
     made = new_run(**{key: job[key] for key in ("trainer", "peft", "loss")})
-    assert made.finish() == 0, made.path.with_suffix(".log").read_text()
+    assert made.finish() == 0, made.log.read_text()
     return made
 
 

@@ -52,7 +52,7 @@ def seeing(new_run: Callable[..., Any], orders: Any, tmp_path_factory: pytest.Te
 def whole(seeing: Callable[..., Any]) -> Any:
     """A run that nothing disturbs."""
     run = seeing()
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish() == 0, run.log.read_text()
     return run
 
 
@@ -60,7 +60,7 @@ def test_interruptions_leave_no_trace(whole: Any, seeing: Callable[..., Any]) ->
     """Killed and resumed, each step computes what it would have, to the bit, and the same is saved."""
     run = seeing()
     assert run.kill_when(lambda: run.at_step(3)) == -signal.SIGKILL
-    assert run.finish(resume=True) == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish(resume=True) == 0, run.log.read_text()
     assert run.events("started")[-1]["resumed_from"] >= 2
     assert list(whole.curve()) == list(range(1, 7))
     assert run.curve() == whole.curve()
@@ -108,7 +108,7 @@ def test_a_processor_that_does_otherwise_is_told(seeing: Callable[..., Any]) -> 
     """Once, with the first such row; a row that becomes too long so ends the run."""
     run = seeing(num_train_epochs=1.0)
     run._orders["images"]["sizes"][0]["runs"] = [3]
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish() == 0, run.log.read_text()
     [note] = run.events("note")
     assert "the model's processor makes" in note["text"]
     run = seeing(num_train_epochs=1.0)
@@ -124,6 +124,6 @@ def test_every_family_is_trained(seeing: Callable[..., Any], tmp_path: Path, fam
     """With its own processor, which makes as many tokens of each row as were planned, and what is saved agrees."""
     loadable(tmp_path, family)
     run = seeing(tmp_path)
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish() == 0, run.log.read_text()
     assert run.events("reloaded")[0]["agrees"]
     assert [note["text"].rpartition(":")[2] for note in run.events("note")] == []

@@ -36,7 +36,7 @@ def run(new_run: Runs) -> Any:
     run.kill_when(lambda: run.at_step(7))
     assert [path.name for path in (run.path / "profile").iterdir()] == ["steps-4-5.json"]
     run.written = (run.path / "profile" / "steps-4-5.json").stat().st_mtime_ns
-    assert run.finish(resume=True) == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish(resume=True) == 0, run.log.read_text()
     return run
 
 
@@ -76,7 +76,7 @@ def test_a_run_that_is_stopped_among_them_keeps_what_it_has(new_run: Runs) -> No
     assert run.kill_when(lambda: run.at_step(4), signal.SIGTERM) == 3
     (first,) = run.events("profiled")
     assert (first["first"], first["last"]) == (3, run.events("step")[-1]["step"])
-    assert run.finish(resume=True) == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish(resume=True) == 0, run.log.read_text()
     second = run.events("profiled")[-1]
     assert (second["first"], second["last"]) == (first["last"] + 1, 8)
     assert len(list((run.path / "profile").iterdir())) == 2

@@ -32,9 +32,9 @@ def test_a_killed_quantised_run_goes_on_to_the_bit(new_run: NewRun, orders: Any,
     """Adapters and their moments keep float32, so a resumed run computes what it would have; what is saved is it."""
     model = orders()["model"]
     whole, killed = quantized(new_run, model, words), quantized(new_run, model, words)
-    assert whole.finish() == 0, whole.path.with_suffix(".log").read_text()
+    assert whole.finish() == 0, whole.log.read_text()
     assert killed.kill_when(lambda: killed.at_step(4)) == -signal.SIGKILL
-    assert killed.finish(resume=True) == 0, killed.path.with_suffix(".log").read_text()
+    assert killed.finish(resume=True) == 0, killed.log.read_text()
     assert killed.curve() == whole.curve()
     assert whole.events("reloaded")[0]["max_difference"] == 0.0
     with safe_open(whole.path / "adapter" / "adapter_model.safetensors", "pt") as saved:
@@ -44,7 +44,7 @@ def test_a_killed_quantised_run_goes_on_to_the_bit(new_run: NewRun, orders: Any,
 def test_an_evaluation_before_training_does_not_stop_learning(new_run: NewRun, orders: Any) -> None:
     """The held-out loss falls, though 4-bit layers ran in evaluation first (bends/cpu_packing.py)."""
     run = quantized(new_run, orders()["model"], NF4, epochs=4.0)
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish() == 0, run.log.read_text()
     before, after = run.events("eval")
     assert after["loss"] < before["loss"] - 0.1
 

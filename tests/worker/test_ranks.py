@@ -60,7 +60,7 @@ def finished(new_run: NewRun, told: Callable[..., Orders]) -> Callable[..., Any]
     @cache
     def run(name: str | None, **changes: Any) -> Any:
         made = new_run(**told(None if name is None else ENGINES[name], **changes))
-        assert made.finish() == 0, made.path.with_suffix(".log").read_text()[-3000:]
+        assert made.finish() == 0, made.log.read_text()[-3000:]
         return made
 
     return run
@@ -89,7 +89,7 @@ def test_ranks_train_as_one_process_does(name: str, finished: Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def recording(told: Callable[..., Orders], workers: Any, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def recording(told: Callable[..., Orders], forker: Any, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """Of one rank alone, rehearsed."""
     orders, folder = told(None), tmp_path_factory.mktemp("rehearsed")
     config = json.loads((Path(orders["model"]["folder"]) / "config.json").read_text())
@@ -97,7 +97,7 @@ def recording(told: Callable[..., Orders], workers: Any, tmp_path_factory: pytes
     knobs = replace(knobs_of(orders), gradient_accumulation_steps=1, optim="adamw_torch_fused")
     base = base_orders(model, LoRA(r=4, alpha=8), knobs, machine, False)
     (folder / "orders.json").write_text(json.dumps(rehearsal_orders(base, model, knobs, machine, Loop(), whole=True)))
-    assert workers.start("rehearse", folder / "orders.json", folder / "out.json").wait() == 0
+    assert forker.start("rehearse", folder / "orders.json", folder / "out.json").wait() == 0
     return Recording.from_json(json.loads((folder / "out.json").read_text())["recordings"][0])
 
 
@@ -163,7 +163,7 @@ def test_a_run_that_only_lacks_its_result_gets_it(
         process.kill()
     worker.wait()
     psutil.wait_procs(everybody[1:], timeout=10)
-    assert run.finish(resume=True) == 0, run.path.with_suffix(".log").read_text()[-3000:]
+    assert run.finish(resume=True) == 0, run.log.read_text()[-3000:]
     assert run.events("started")[-1]["resumed_from"] == LAST
     ours, theirs = (load_file(each.path / "adapter" / "adapter_model.safetensors") for each in (run, whole))
     assert all(ours[key].equal(theirs[key]) for key in theirs)
@@ -178,7 +178,7 @@ def test_full_fine_tuning_is_gathered(name: str, new_run: NewRun, told: Callable
     """The whole model, of which each rank may hold a part, is saved as one process saves it."""
     runs = [new_run(**told(engine, **FULL, num_train_epochs=1.0)) for engine in (ENGINES[name], None)]
     for run in runs:
-        assert run.finish() == 0, run.path.with_suffix(".log").read_text()[-3000:]
+        assert run.finish() == 0, run.log.read_text()[-3000:]
         assert run.events("reloaded")[0]["agrees"]
     ours, theirs = (load_file(run.path / "adapter" / "model.safetensors") for run in runs)
     assert ours.keys() == theirs.keys()
@@ -211,7 +211,7 @@ def test_recipes_train_as_on_one_process(what: str, name: str, new_run: NewRun, 
         if what == "4 bits":
             orders["model"] = orders["model"] | {"quantization": QUANTIZED}
         run = new_run(**orders)
-        assert run.finish() == 0, run.path.with_suffix(".log").read_text()[-3000:]
+        assert run.finish() == 0, run.log.read_text()[-3000:]
         runs.append(run)
     ours, theirs = (run.curve() for run in runs)
     assert ours.keys() == theirs.keys()

@@ -63,7 +63,7 @@ def finished(made: Made) -> Made:
     @cache
     def run(name: str, is_alone: bool) -> Any:
         one = made(name, is_alone)
-        assert one.finish() == 0, one.path.with_suffix(".log").read_text()[-3000:]
+        assert one.finish() == 0, one.log.read_text()[-3000:]
         return one
 
     return run

@@ -66,7 +66,7 @@ def test_a_script_trains_as_finefit_does(
     told = made(orders(max_steps=STEPS, **changes), quantization)
     told["trainer"] |= {"padding_free": True} if packs else {}
     run = new_run(**told)
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()[-3000:]
+    assert run.finish() == 0, run.log.read_text()[-3000:]
     alone = run_alone(script(told, {}, "python train.py"), tmp_path / "alone")
     keys = ("loss", "grad_norm", "learning_rate")
     ours = [tuple(event[key] for key in keys) for event in run.events("step")]

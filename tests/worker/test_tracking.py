@@ -21,7 +21,7 @@ def run(new_run: Callable[..., Any]) -> Any:
     told = tracked({"trainer": {}}, "tensorboard", PLANNED)
     run = new_run(**told["trainer"], eval_strategy="steps", eval_steps=5, max_steps=6)
     run._orders["planned_bytes"] = told["planned_bytes"]
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish() == 0, run.log.read_text()
     return run
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("train")
 def whole(new_run: NewRun) -> Any:
     """A run that nothing disturbs."""
     run = new_run()
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish() == 0, run.log.read_text()
     return run
 
 
@@ -41,7 +41,7 @@ def disturbed(new_run: NewRun) -> Any:
     (newest / "optimizer.pt").write_bytes(b"")
     run.damaged = newest.name
     assert run.kill_when(lambda: bool(after(run)), resume=True) == -signal.SIGKILL  # trained, not yet done
-    assert run.finish(resume=True) == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish(resume=True) == 0, run.log.read_text()
     return run
 
 
@@ -134,21 +134,19 @@ def test_every_step_is_reported(whole: Any) -> None:
     assert whole.events("step")[-1]["seconds_left"] == 0
 
 
-def test_full_fine_tuning_and_its_answers(new_run: NewRun, workers: Any, orders: Any, tmp_path: Path) -> None:
+def test_full_fine_tuning_and_its_answers(new_run: NewRun, forker: Any, orders: Any, tmp_path: Path) -> None:
     """The whole model is saved, agrees when it is read back, and answers otherwise than the one it came from."""
     run = new_run(peft=None, num_train_epochs=1.0, data=orders()["data"] | {"eval": None}, loss="full")
-    assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish() == 0, run.log.read_text()
     assert run.events("reloaded")[0]["max_difference"] == 0.0
     assert run.events("eval") == []
     assert not (run.path / "adapter" / "adapter_config.json").exists()
-    answers = {
-        adapter: answer_of(workers, orders(), adapter, tmp_path) for adapter in (None, str(run.path / "adapter"))
-    }
+    answers = {adapter: answer_of(forker, orders(), adapter, tmp_path) for adapter in (None, str(run.path / "adapter"))}
     assert len(set(answers.values())) == 2
-    assert answers == {adapter: answer_of(workers, orders(), adapter, tmp_path) for adapter in answers}
+    assert answers == {adapter: answer_of(forker, orders(), adapter, tmp_path) for adapter in answers}
 
 
-def answer_of(workers: Any, orders: dict[str, Any], adapter: str | None, folder: Path) -> str:
+def answer_of(forker: Any, orders: dict[str, Any], adapter: str | None, folder: Path) -> str:
     asked = {
         "model": orders["model"],
         "adapter": adapter,
@@ -162,7 +160,7 @@ def answer_of(workers: Any, orders: dict[str, Any], adapter: str | None, folder:
         "seed": 1,
     }
     (folder / "generate.json").write_text(json.dumps(asked))
-    assert workers.start("generate", folder / "generate.json", folder / "out.json").wait() == 0
+    assert forker.start("generate", folder / "generate.json", folder / "out.json").wait() == 0
     [text] = json.loads((folder / "out.json").read_text())["texts"]
     return str(text)
 

@@ -40,7 +40,7 @@ def runs(new_run: NewRun, pairs: dict[str, str]) -> dict[str, Any]:
     """Each of them, undisturbed."""
     made = {name: new_run(**told(pairs, **changes)) for name, changes in MADE.items()}
     for run in made.values():
-        assert run.finish() == 0, run.path.with_suffix(".log").read_text()
+        assert run.finish() == 0, run.log.read_text()
     return made
 
 
@@ -139,7 +139,7 @@ def test_interruptions_leave_no_trace(runs: Any, new_run: NewRun, pairs: dict[st
     assert run.kill_when(lambda: run.at_step(8)) == -signal.SIGKILL
     asked = (run.path / "reference.json").stat().st_mtime_ns
     assert run.kill_when(lambda: run.at_step(11), signal.SIGTERM, resume=True) == 3
-    assert run.finish(resume=True) == 0, run.path.with_suffix(".log").read_text()
+    assert run.finish(resume=True) == 0, run.log.read_text()
     assert run.curve() == whole.curve()
     assert (last(run)["loss"], last(run)["rewards"]) == (last(whole)["loss"], last(whole)["rewards"])
     weights = [(each.path / "adapter" / "adapter_model.safetensors").read_bytes() for each in (run, whole)]
