@@ -23,11 +23,12 @@ from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 
 RECIPES: dict[str, tuple[str, Method, Knobs]] = {
-    "lora": ("Qwen/Qwen2.5-0.5B-Instruct", LoRA(r=48), Knobs(1111, 3, 2, "all")),
-    "full": ("Qwen/Qwen3-0.6B", Full(), Knobs(830, 5, 2, 9)),
-    "qlora4": ("Qwen/Qwen2.5-0.5B", QLoRA(r=20), Knobs(1500, 1, 2, 0)),
+    "few tokens": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", QLoRA(r=20), Knobs(171, 2, 2, "all")),
     "an image": ("Qwen/Qwen2-VL-2B-Instruct", LoRA(r=24), Knobs(3000, 1, 2, "all")),
+    "full": ("Qwen/Qwen3-0.6B", Full(), Knobs(830, 5, 2, 9)),
+    "lora": ("Qwen/Qwen2.5-0.5B-Instruct", LoRA(r=48), Knobs(1111, 3, 2, "all")),
     "experts": ("allenai/OLMoE-1B-7B-0924", LoRA(r=24), Knobs(1337, 3, 2, 0)),
+    "qlora4": ("Qwen/Qwen2.5-0.5B", QLoRA(r=20), Knobs(1500, 1, 2, 0)),
 }
 
 

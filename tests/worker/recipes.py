@@ -28,6 +28,8 @@ SMALL = {
     "bos_token_id": None,
     "eos_token_id": 0,
 }
+TWICE: dict[str, Any] = {"trainer": {"gradient_accumulation_steps": 2}, "rehearsal": {"accumulation": 2}}
+"""Of two micro-batches, where a recipe is of one."""
 LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.0, "target_modules": "all-linear"}
 
 

@@ -126,7 +126,8 @@ def test_a_reference_that_is_asked_is_a_phase(reference: str) -> None:
     """Of every micro-batch, between two parts of forward; none where rows bring what it said."""
     task = {"name": "dpo", "reference": reference, "quantization": None}
     heard = Heard()
-    with measure._trainer(recipes.orders(task=task, steps=2, with_trl=True), heard) as trainer:
+    order = recipes.orders(task=task, steps=2, with_trl=True, **recipes.TWICE)
+    with measure._trainer(order, heard) as trainer:
         trainer.train()
     asked = ["reference", "forward"] if reference != "precomputed" else []
     step = ["forward", *asked, "backward", "optimizer"] * 2

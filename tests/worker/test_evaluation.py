@@ -54,15 +54,15 @@ def really(order: dict[str, Any]) -> Recording:
     model = add_adapter(model_class(config).from_config(config, dtype=dtype), order["peft"])
     recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        held_out = rehearsed_rows.held_out(order)
+        held_out = rehearsed_rows.held_out(order, rehearsed_rows.tokenizer_for(order))
         assert held_out is not None
         short = {"input_ids": [1] * 5, "labels": [1] * 5}
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=folder, **rehearse._arguments(order)),
-            train_dataset=rehearsed_rows.dataset(order),
+            train_dataset=rehearsed_rows.dataset(order, rehearsed_rows.tokenizer_for(order)),
             eval_dataset=held_out.from_list([short] * MICRO + list(held_out)),
-            processing_class=rehearsed_rows.tokenizer(order),
+            processing_class=rehearsed_rows.tokenizer_for(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],
         )

@@ -170,8 +170,8 @@ def test_old_cards_write_gradients_of_frozen_experts() -> None:
         kinds = [recording.kind_names[kind] for kind in recording.kinds]
         return sum(kind[1] == "backward" and n in sizes for kind, n in zip(kinds, recording.nbytes, strict=True))
 
-    micro_batches = 2 * 2
-    assert written((7, 5)) == micro_batches * 2 * SMALL["num_hidden_layers"]
+    steps = 2
+    assert written((7, 5)) == steps * 2 * SMALL["num_hidden_layers"]
     assert written((8, 0)) == 0
 
 

@@ -81,8 +81,8 @@ def real_step(order: dict[str, Any], folder: Path) -> Recording:
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=str(folder), **rehearse._arguments(order)),
-            train_dataset=rehearsed_rows.dataset(order),
-            processing_class=rehearsed_rows.tokenizer(order),
+            train_dataset=rehearsed_rows.dataset(order, rehearsed_rows.tokenizer_for(order)),
+            processing_class=rehearsed_rows.tokenizer_for(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],
         )

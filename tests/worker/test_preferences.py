@@ -56,7 +56,7 @@ def real_trainer(order: dict[str, Any], folder: str, recorder: Recorder) -> Pref
         ref_model=reference,
         args=preference_arguments(order, rehearse._arguments(order), folder),
         train_dataset=Dataset.from_list(preferences_of(length, count=8, is_known=False)),
-        processing_class=rehearsed_rows.tokenizer(order),
+        processing_class=rehearsed_rows.tokenizer_for(order),
         stage=RecordedStage(recorder),
     )
     cast_adapters(trained, order["adapter_dtype"])

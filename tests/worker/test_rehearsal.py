@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from recipes import SMALL, merged, orders, rehearsed
+from recipes import SMALL, TWICE, merged, orders, rehearsed
 from trl import SFTConfig
 
 from finefit.lower.layers import told
@@ -52,8 +52,8 @@ def real_step(order: dict[str, Any]) -> Recording:
         trainer = Trainer(
             model=model,
             args=SFTConfig(output_dir=folder, **rehearse._arguments(order)),
-            train_dataset=rehearsed_rows.dataset(order),
-            processing_class=rehearsed_rows.tokenizer(order),
+            train_dataset=rehearsed_rows.dataset(order, rehearsed_rows.tokenizer_for(order)),
+            processing_class=rehearsed_rows.tokenizer_for(order),
             data_collator=collator_of(order),
             stage=RecordedStage(recorder),
             loss=order["loss"],
@@ -75,7 +75,7 @@ NF4 = {"dtype": "bfloat16", "quantization": SINGLE | {"bnb_4bit_use_double_quant
 DORA: dict[str, Any] = {"use_dora": True}
 
 RECIPES = {
-    "lora": orders(),
+    "lora": orders(**TWICE),
     "lora, all layers checkpointed": orders(gradient_checkpointing="all"),
     "lora, first layer checkpointed": orders(gradient_checkpointing=1),
     "lora, dropout, whole logits": orders(peft={"lora_dropout": 0.1}, loss="full"),
@@ -97,7 +97,7 @@ RECIPES = {
         model=merged(NF4, {"quantization": SINGLE}), peft=DORA, gradient_checkpointing="all"
     ),
     "dora, 4 bits, dropout, autocast": orders(model=NF4, peft=DORA | {"lora_dropout": 0.1}, trainer={"bf16": True}),
-    "full": orders(peft=None),
+    "full": orders(peft=None, **TWICE),
     "full, fused optimizer, checkpointed": orders(
         peft=None, gradient_checkpointing="all", trainer={"optim": "adamw_torch_fused"}
     ),
@@ -165,7 +165,7 @@ def test_dora_beside_8_bits_is_as_on_a_gpu(checkpointed: Any) -> None:
 
 
 GPU = {
-    "lora": orders(device="cuda", gradient_checkpointing="all"),
+    "lora": orders(device="cuda", gradient_checkpointing="all", **TWICE),
     "lora, nothing checkpointed": orders(device="cuda"),
     "lora, whole logits": orders(device="cuda", loss="full", trainer={"bf16": True}, model={"dtype": "bfloat16"}),
     "full, multi-tensor optimizer": orders(device="cuda", peft=None, gradient_checkpointing="all"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from processors import PROCESSORS, model_folder
-from recipes import merged, orders
+from recipes import TWICE, merged, orders
 from test_rehearsal import curve, real_step
 from trl import chat_template_utils
 from vision import FAMILIES, FROZEN, some_of
@@ -148,7 +148,7 @@ def test_every_micro_batch_is_of_the_same_rows(data: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(ImageCollator, "__call__", heard)
     order = told(data, FAMILIES["qwen2_vl"][0](), trainer={"per_device_train_batch_size": 4})
-    rehearsed(order)
+    rehearsed(merged(order, TWICE))
     assert len(met) >= 4
     assert all(batch == met[0] for batch in met)
     assert len(set(met[0])) == 4

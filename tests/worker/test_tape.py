@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from recipes import merged, orders, rehearsed
+from recipes import TWICE, merged, orders, rehearsed
 from test_preferences import ADAPTER_OFF, MODEL
 
 from finefit.nouns.recording import Recording
@@ -25,13 +25,9 @@ pytestmark = pytest.mark.wide(3)
 FEW = 512
 """Tokens: up to so many, packed weights may be multiplied by without being unpacked."""
 NF4 = {"quantization": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "bfloat16"}}
-ONCE: dict[str, Any] = {"rehearsal": {"accumulation": 1}}
-TWICE: dict[str, Any] = {"rehearsal": {"accumulation": 2}}
-"""Micro-batches; those of preferences take twice as long, and have the same storages. Where what is not quantised is
-float32 (`prepare`), their chunks of tokens tell six histories, which are those of rows."""
 FLAT: dict[str, Any] = {
     "trainer": {"bf16": True, "padding_free": True},
-    "rehearsal": {"documents": 2, "accumulation": 1},
+    "rehearsal": {"documents": 2},
 }
 """Rows that share a sequence: a micro-batch is one of several documents."""
 RECIPES: dict[str, dict[str, Any]] = {
@@ -43,7 +39,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         device="cuda",
         task=ADAPTER_OFF,
         trainer={"bf16": True},
-        **ONCE,
         model=merged({"dtype": "bfloat16", "prepare": False}, NF4),
     ),
     "preferences, beside a model": orders(
@@ -51,12 +46,9 @@ RECIPES: dict[str, dict[str, Any]] = {
         task=MODEL,
         gradient_checkpointing="all",
         peft=None,
-        **ONCE,
         model={"dtype": "bfloat16"},
     ),
-    "dora": orders(
-        device="cuda", peft={"use_dora": True}, gradient_checkpointing="all", trainer={"bf16": True}, **ONCE
-    ),
+    "dora": orders(device="cuda", peft={"use_dora": True}, gradient_checkpointing="all", trainer={"bf16": True}),
 }
 
 
@@ -136,6 +128,7 @@ def test_replay_is_the_rehearsal_at_unseen_points(name: str, pytestconfig: pytes
 
 
 @together("4 bits")
+@pytest.mark.wide(0)
 def test_chunks_beyond_the_third_change_next_to_nothing() -> None:
     """Five chunks of tokens are answered by the history of three: the peak is within 0.1 %."""
     point = Point(9, 2048, 8)
@@ -146,6 +139,7 @@ def test_chunks_beyond_the_third_change_next_to_nothing() -> None:
 
 
 @together("4 bits")
+@pytest.mark.wide(0)
 def test_few_tokens_beside_packed_weights_are_told_by_a_history_of_their_own() -> None:
     """Their products unpack nothing."""
     point = Point(2, 171, 32)
@@ -155,6 +149,7 @@ def test_few_tokens_beside_packed_weights_are_told_by_a_history_of_their_own() -
 
 
 @together("4 bits")
+@pytest.mark.wide(0)
 def test_under_a_condition_never_met_nothing_is_answered() -> None:
     """Few tokens may take another 4-bit kernel: without a point of so few, they are unknown."""
     made = tape("4 bits")
@@ -164,6 +159,7 @@ def test_under_a_condition_never_met_nothing_is_answered() -> None:
 
 
 @together("4 bits")
+@pytest.mark.wide(0)
 def test_a_tape_is_read_as_it_was_written() -> None:
     assert decode(encode(tape("4 bits"))) == tape("4 bits")
 
@@ -178,14 +174,14 @@ def test_torn_bytes_are_no_tape() -> None:
 def test_one_micro_batch_is_cut_from_two(name: str) -> None:
     """A recording of two as one of one: the peaks of a direct one but for single numbers."""
     two = rehearsed(merged(RECIPES[name], TWICE), [5, 0])
-    one = phase_peaks(rehearsed(merged(RECIPES[name], ONCE), [5, 0]))
+    one = phase_peaks(rehearsed(RECIPES[name], [5, 0]))
     cut = phase_peaks(with_micro_batches(two, 1))
     assert all(abs(cut[phase] - nbytes) <= 512 for phase, nbytes in one.items())
 
 
 def test_further_micro_batches_wait_on_the_gpu() -> None:
     """Eight micro-batches take as much as two, and the ids, labels and masks of six."""
-    two = rehearsed(RECIPES["lora"], [5, 5])
+    two = rehearsed(merged(RECIPES["lora"], TWICE), [5, 5])
     batches = [nbytes for kind, nbytes in zip(two.kinds, two.nbytes, strict=True) if two.kind_names[kind][0] == "batch"]
     one_batch = sum(batches) // 4  # two steps of two
     eight = with_micro_batches(two, 8)

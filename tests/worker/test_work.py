@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from recipes import SMALL, orders, rehearsed
+from recipes import SMALL, TWICE, orders, rehearsed
 from test_rehearsal import real_step
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,7 +22,7 @@ from finefit.tape.digest import Read
 STEPS = 2
 LENGTH = 96
 PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm)
-WHOLE: dict[str, Any] = {"loss": "full"}
+WHOLE: dict[str, Any] = {"loss": "full", **TWICE}
 """torch counts no product into a buffer, as the fused head has."""
 ALL: dict[str, Any] = {"gradient_checkpointing": SMALL["num_hidden_layers"]}
 
