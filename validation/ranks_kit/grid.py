@@ -23,7 +23,7 @@ FEW_LIVE: Zero = (
 
 def all_runs() -> list[Run]:
     runs = [*_by_engine(), *_quantised(), *_offloaded(), *_of_other_ranks(), *_of_other_shapes(), *_of_other_steps()]
-    runs += [*_fsdp1(), *_on_one_rank(), *_of_dora(), *_of_preferences()]
+    runs += [*_fsdp1(), *_on_one_rank(), *_of_dora(), *_of_preferences(), *_of_images()]
     assert len({run.id for run in runs}) == len(runs)
     return runs
 
@@ -98,6 +98,17 @@ def _of_preferences() -> Iterator[Run]:
         yield Run(engine, offload="optimizer", reference="model")
         yield Run(engine, shape="tied", reference="model")
         yield Run(engine, ranks=4, shape="odd", method="lora", reference="adapter_off")
+
+
+def _of_images() -> Iterator[Run]:
+    for engine in ENGINES:
+        yield Run(engine, shape="seeing")
+        yield Run(engine, shape="seeing", tower="frozen", accumulation=2)
+        yield Run(engine, shape="seeing", method="lora", checkpointing="all")
+        yield Run(engine, shape="seeing", method="qlora4", checkpointing="all", tower="frozen")
+    for engine in ENGINES[3:5]:
+        yield Run(engine, shape="seeing", method="lora", accumulation=2)
+        yield Run(engine, shape="seeing", offload="optimizer")
 
 
 def _of_other_shapes() -> Iterator[Run]:

@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-os.environ |= {"DS_ACCELERATOR": "cpu", "HF_HUB_OFFLINE": "1"}
+os.environ |= {"DS_ACCELERATOR": "cpu", "HF_HUB_OFFLINE": "1", "ACCELERATE_TORCH_DEVICE": "cpu"}
+# cpu:0, which accelerate would say, is to torch another device than where a batch is, and the batch would be copied
 
 import torch
 
@@ -109,17 +110,17 @@ def _hear_of_steps(stage: Any) -> None:
 
 
 def _trainer(orders: dict[str, Any], model: Any, stage: Any, scratch: Path) -> Any:
-    from finefit.worker.build import add_adapter, cast_adapters, checkpoint_blocks, load_model
+    from finefit.worker.build import add_adapter, cast_adapters, checkpoint_blocks, load_model, tower_of
 
     if model is None:  # what is quantised has no folder
         orders |= {"model": orders["model"] | {"folder": str(scratch / "weights")}}
     config = _config(orders, str(scratch / "out"))
     if model is None:  # after the configuration, which tells transformers of ZeRO 3
         model = load_model(orders["model"])
-    model = add_adapter(model, orders["peft"])
+    model = add_adapter(model, orders["peft"], tower_of(orders))
     trainer = _of_task(orders, model=model, args=config, stage=stage)
     cast_adapters(model, orders["adapter_dtype"])
-    checkpoint_blocks(model, orders["gradient_checkpointing"], orders["peft"] is not None)
+    checkpoint_blocks(model, orders["gradient_checkpointing"], orders["peft"] is not None, tower_of(orders))
     return trainer
 
 
@@ -140,6 +141,7 @@ def _config(orders: dict[str, Any], folder: str) -> Any:
 def _of_task(orders: dict[str, Any], *, args: Any, **shared: Any) -> Any:
     from datasets import Dataset
 
+    from finefit.worker.images import collator_of
     from finefit.worker.preferences import PreferenceTrainer, load_reference, random_reference
     from finefit.worker.synthetic import padding_tokenizer, rows_for
     from finefit.worker.trainer import Trainer
@@ -152,7 +154,7 @@ def _of_task(orders: dict[str, Any], *, args: Any, **shared: Any) -> Any:
     if "task" in orders:
         copied = random_reference if orders["model"]["folder"] is None else load_reference
         return PreferenceTrainer(ref_model=copied(orders), **shared)
-    return Trainer(loss=orders["loss"], **shared)
+    return Trainer(loss=orders["loss"], data_collator=collator_of(orders), **shared)
 
 
 def _buckets(engine: Any) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from finefit.catalog.deepspeed import auto_buckets
 from finefit.lower.orders import base_orders, rehearsal_orders
 from finefit.lower.preferences import task_orders
 from finefit.nouns.engine import DDP, FSDP1, FSDP2, Buckets, DeepSpeed, Engine, Offload
+from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs, Loss
 from finefit.nouns.loop import Loop
 from finefit.nouns.machine import Machine
@@ -43,8 +44,22 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "num_key_value_heads": 1, "vocab_size": 3000,
     },
     "qwen": {**PLAIN, "model_type": "qwen2", "tie_word_embeddings": True},
+    "seeing": {
+        "model_type": "qwen2_vl", "image_token_id": 2040, "video_token_id": 2041, "vision_start_token_id": 2042,
+        "vision_end_token_id": 2043, "tie_word_embeddings": False,
+        "text_config": {
+            **PLAIN, "model_type": "qwen2_vl_text",
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]},
+        },
+        "vision_config": {
+            "model_type": "qwen2_vl_vision", "depth": 3, "embed_dim": 64, "hidden_size": 128, "num_heads": 2,
+            "mlp_ratio": 4, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2,
+        },
+    },
 }  # fmt: skip
-"""`odd`: nothing divides by the ranks. `qwen`: biased projections."""
+"""`odd`: nothing divides by the ranks. `qwen`: biased projections. `seeing`: each row shows an image."""
+IMAGES = Images(112, 112)
+"""Of 16 tokens."""
 
 Zero = tuple[tuple[str, int | bool], ...]
 """DeepSpeed's own words, where they are not what transformers' `auto` means."""
@@ -71,6 +86,8 @@ class Run:
     dora: bool = False
     reference: Reference | None = None
     # of preferences; None: rows are trained on
+    tower: Literal["trained", "frozen"] = "trained"
+    # of a model that sees
 
     @property
     def id(self) -> str:
@@ -86,6 +103,10 @@ class Run:
         """Of DeepSpeed's ZeRO."""
         stages: dict[str, Literal[0, 1, 2, 3]] = {"zero0": 0, "zero1": 1, "zero2": 2, "zero3": 3}
         return stages.get(self.engine)
+
+    @property
+    def images(self) -> Images | None:
+        return IMAGES if self.shape == "seeing" else None
 
 
 def model_of(run: Run) -> Model:
@@ -117,7 +138,7 @@ def engine_of(run: Run, buckets: Buckets | None = None) -> Engine:
 
 def _auto(run: Run) -> Buckets:
     assert run.stage is not None
-    return auto_buckets(SHAPES[run.shape]["hidden_size"], run.stage)
+    return auto_buckets(model_of(run).hidden_size or 0, run.stage)
 
 
 def orders_of(run: Run) -> dict[str, Any]:
@@ -131,6 +152,7 @@ def orders_of(run: Run) -> dict[str, Any]:
         mixed_precision="no",
         optim=run.optim,
         loss=run.loss,
+        freeze_vision_tower=run.tower == "frozen",
     )
     model, machine = model_of(run), Machine(None)
     orders = base_orders(model, method_of(run), knobs, machine, False)
@@ -140,7 +162,7 @@ def orders_of(run: Run) -> dict[str, Any]:
         orders["model"]["quantization"] |= {"bnb_4bit_quant_storage": "bfloat16"}
     loop = Loop(adapter_dtype="bfloat16", kbit_preparation=False)
     orders |= task_orders(DPO(run.reference) if run.reference else ROWS, model, method_of(run), knobs)
-    return rehearsal_orders(orders, model, knobs, machine, loop, whole=True)
+    return rehearsal_orders(orders, model, knobs, machine, loop, whole=True, images=run.images)
 
 
 def trainer_words(run: Run) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def _of_tower(model: Model, images: Images | Showing | None, knobs: Knobs) -> It
         yield "computed for text alone: the weights of the vision tower are counted; say --image-size for images"
     elif knobs.attn_implementation == "flash_attention_2":
         yield "the tower's attention is computed as torch's flash kernel, image by image, not in one packed call"
+    if images is not None and knobs.fsdp:
+        yield "the tower's blocks are computed as gathered together, where FSDP2 gathers one after the other"
 
 
 def _of_experts(model: Model) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from finefit.nouns.engine import Engine, divided_by
 from finefit.nouns.knobs import Dtype
 from finefit.nouns.task import DPO, ROWS, Task, sequences_of
+from finefit.tape.parallel.parameters import TOWER
 from finefit.tape.peaks import Held, Kind
 from finefit.tape.sizes import CHUNK_TOKENS, Point
 from finefit.units import human_bytes
@@ -76,9 +77,6 @@ def describe(kind: Kind, held: Held, shapes: Shapes) -> Words:
 
 
 CACHE = "KV cache"
-
-TOWER = frozenset({"visual", "vision_tower", "vision_model", "connector", "multi_modal_projector"})
-"""What transformers (5.23) calls the modules that see, and those that fit what they say to the language model."""
 
 
 def _divided_weights(is_tower: bool, shapes: Shapes) -> Words:

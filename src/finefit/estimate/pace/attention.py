@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from finefit.tape.born import Born
+from finefit.tape.parallel.parameters import TOWER
 
-from ..why import TOWER
 from .setup import Setup
 
 

@@ -15,9 +15,9 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.task import ROWS, Task, sequences_of
+from finefit.tape.parallel.parameters import TOWER
 
 from ..load import WIDTH
-from ..why import TOWER
 
 FLOAT32, HALF = 4, 2
 OURS = Loop()

@@ -8,7 +8,7 @@ of modules, which are never called.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import takewhile
@@ -18,7 +18,7 @@ from finefit.nouns.recording import Recording
 from finefit.tape.peaks import Segment, without_layer
 from finefit.tape.rewrite import ENTERING, LEAVING, Place
 
-from .parameters import HEADS, Arrival
+from .parameters import HEADS, TOWER, Arrival
 
 Path = tuple[str, ...]
 PRODUCT = "aten.mm.default"
@@ -45,6 +45,10 @@ class _Walk:
             self.stack.append(ancestor)
             self.calls.append(Call((position, ENTERING), ancestor, is_entry=True))
 
+    def left(self, position: int, within: int = 0) -> list[Call]:
+        """All that still run are over; `within`: but for so many of the outermost."""
+        return [Call((position, LEAVING), path, is_entry=False) for path in reversed(self.stack[within:])]
+
 
 def _ancestors(path: Path, known: Path | None) -> Iterator[Path]:
     """Modules on the way to a path, itself included, from the model on, which has the empty path."""
@@ -60,8 +64,7 @@ def forward_calls(recording: Recording, of: Sequence[Segment]) -> list[Call]:
         for position, path in _places(recording, segment):
             if path or walk.stack:
                 walk.to(path, position)
-    stop = of[-1].stop
-    calls = [*walk.calls, *(Call((stop, LEAVING), path, is_entry=False) for path in reversed(walk.stack))]
+    calls = [*walk.calls, *walk.left(of[-1].stop)]
     return [each for call in calls for each in (*_dropout(call), call)]
 
 
@@ -72,11 +75,18 @@ def _dropout(call: Call) -> Iterator[Call]:
         yield from (call._replace(path=path), call._replace(path=path, is_entry=False))
 
 
-def with_gradient(forward: Sequence[Call], is_trained: Container[Path]) -> list[Call]:
-    """Without the modules that were left before the first trained one was entered: no gradient reaches them."""
-    first = next((n for n, call in enumerate(forward) if call.is_entry and call.path in is_trained), 0)
-    early = {call.path for call in forward[:first] if not call.is_entry}
-    return [call for call in forward if call.path not in early]
+def with_gradient(forward: Sequence[Call], trained: Collection[Path]) -> list[Call]:
+    """Without the modules that no gradient reaches: a tower of which nothing is trained, and those that were left
+    before the first trained one was entered."""
+    is_trained = any(map(is_of_tower, trained))
+    calls = [call for call in forward if is_trained or not is_of_tower(call.path)]
+    first = next((n for n, call in enumerate(calls) if call.is_entry and call.path in trained), 0)
+    early = {call.path for call in calls[:first] if not call.is_entry}
+    return [call for call in calls if call.path not in early]
+
+
+def is_of_tower(path: Path) -> bool:
+    return not TOWER.isdisjoint(path)
 
 
 def backward_calls(
@@ -89,12 +99,12 @@ def backward_calls(
     weights = ((arrival.parameter, arrival.position) for arrival in arrivals)
     known = {(path_of(one.name, one.block)[:-1], False): position for one, position in weights}
     waiting = [Call(call.place, call.path, not call.is_entry, is_forward=False) for call in reversed(list(forward))]
-    product = first_product(recording, of[0])
+    product, layers = first_product(recording, of[0]), _layers(recording)
     for path in {call.path for call in waiting if call.path[-1:] and call.path[-1] in HEADS}:
         known = {(path, True): product, (path, False): product + 1} | known
     for segment in of:
         again = _recomputed(recording, segment)
-        mine = _those_before(waiting, _block(segment))
+        mine = _those_before(waiting, _block(segment), layers)
         waiting = waiting[len(mine) :]
         yield from _in_turn(mine, segment, again, known)
     yield from (call._replace(place=(of[-1].stop, LEAVING)) for call in waiting)
@@ -110,30 +120,29 @@ def first_product(recording: Recording, segment: Segment) -> int:
 
 
 def _in_turn(
-    mine: Sequence[Call], segment: Segment, again: Sequence[Call], known: Mapping[tuple[Path, bool], int]
+    mine: Sequence[Call], segment: Segment, again: Mapping[Path, Sequence[Call]], known: Mapping[tuple[Path, bool], int]
 ) -> Iterator[Call]:
-    """`known`: no call is entered, or over, before this."""
+    """`again`: the recomputed calls of layers; `known`: no call is entered, or over, before this."""
     position = segment.start
-    for number, call in enumerate(mine):
-        if number == 1 and again:  # the layer itself is entered, then it is recomputed
-            yield from again
-            position = max(position, again[-1].place[0])
+    for call in mine:
         position = max(position, min(known.get((call.path, call.is_entry), position), segment.stop))
         place = (position, ENTERING if position < segment.stop else LEAVING)
         yield Call(place, call.path, call.is_entry, call.is_forward)
+        if call.is_entry and call.path in again:  # the layer itself is entered, then it is recomputed
+            yield from again[call.path]
+            position = max(position, again[call.path][-1].place[0])
 
 
-def _recomputed(recording: Recording, segment: Segment) -> list[Call]:
-    walk = _Walk()
-    last = segment.start
+def _recomputed(recording: Recording, segment: Segment) -> dict[Path, list[Call]]:
+    """By their layers, those of a tower among them."""
+    walks: dict[Path, _Walk] = {}
+    last: dict[Path, int] = {}
     for position, path in _places(recording, segment):
-        if not path:
-            continue
-        if not walk.stack:
-            walk.stack.append(_layer(path))
-        walk.to(path, position)
-        last = position
-    return [*walk.calls, *(Call((last + 1, LEAVING), path, is_entry=False) for path in reversed(walk.stack[1:]))]
+        if path:
+            layer = _layer(path)
+            walks.setdefault(layer, _Walk(stack=[layer])).to(path, position)
+            last[layer] = position
+    return {layer: [*walk.calls, *walk.left(last[layer] + 1, within=1)] for layer, walk in walks.items()}
 
 
 def _places(recording: Recording, segment: Segment) -> Iterator[tuple[int, Path]]:
@@ -161,7 +170,14 @@ def _block(segment: Segment) -> int | None:
     return int(parts[3]) if len(parts) > 3 else None
 
 
-def _those_before(calls: Sequence[Call], block: int | None) -> list[Call]:
+def _layers(recording: Recording) -> Mapping[Path, int]:
+    """Those of the language model, by their paths: a tower's blocks have numbers, too."""
+    names, kinds = recording.kind_names, set(zip(recording.kinds, recording.block_of, strict=True))
+    of = [(names[kind][2], block) for kind, block in kinds if names[kind][2] and block is not None]
+    return {_layer(path_of(name, block)): block for name, block in of}
+
+
+def _those_before(calls: Sequence[Call], block: int | None, layers: Mapping[Path, int]) -> list[Call]:
     """Before the first of another layer than the one that runs."""
-    numbers = ((call, next((int(part) for part in call.path if part.isdigit()), block)) for call in calls)
+    numbers = ((call, layers.get(_layer(call.path), block)) for call in calls)
     return [call for call, _ in takewhile(lambda each: each[1] == block, numbers)]

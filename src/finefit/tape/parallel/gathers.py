@@ -134,7 +134,7 @@ class Gathers:
         self._outside = outside_of(parameters)
         self._trained = {path_of(one.name, one.block)[:-1] for one in parameters if one.is_trained}
         self._is_recomputed = any(name[0] == "checkpoint" for name in recording.kind_names)
-        # then the embedding's output has a gradient too: transformers' enable_input_require_grads
+        # then the outputs of embeddings have a gradient too, a tower's among them: enable_input_require_grads
         self._model = Gathered(rewrite, engine, parameters, width, frozenset(_on_nodes(recording, parameters, width)))
         self._copy = Gathered(rewrite, engine, copied, width) if copied else None
         self._by_step: dict[str, list[Segment]] = defaultdict(list)

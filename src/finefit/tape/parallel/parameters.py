@@ -24,7 +24,7 @@ class Parameter:
     storage: int
     # its number in the recording, from 1
     name: str
-    # layers' numbers as `*`
+    # of a layer's, the number as `*`
     block: int | None
     nbytes: int
     elements: int
@@ -42,14 +42,13 @@ def parameters_of(recording: Recording, width: int, *, of_copy: bool = False) ->
     packed. Frozen ones first, each kind in the model's order."""
     categories = ("reference",) if of_copy else ("weight", "adapter")
     trained = "adapter" if any(name[0] == "adapter" for name in recording.kind_names) else "weight"
-    kinds = [without_layer(name) for name in recording.kind_names]
+    alike = [without_layer(name) for name in recording.kind_names]
     found = []
-    for number, kind in enumerate(recording.kinds, start=1):
-        category, _, name, operation = kinds[kind]
+    for number, (kind, block) in enumerate(zip(recording.kinds, recording.block_of, strict=True), start=1):
+        category, _, name, operation = (recording.kind_names if block is None else alike)[kind]
         if category not in categories or operation not in ("adopted", "packed"):
             continue
         nbytes, is_packed = recording.nbytes[number - 1], operation == "packed"
-        block = recording.block_of[number - 1]
         elements = nbytes if is_packed else nbytes // width
         found.append(Parameter(number, name, block, nbytes, elements, category == trained, is_packed))
     return tuple(found)
@@ -67,6 +66,8 @@ class Outside:
 HEADS = ("lm_head", "embed_out")
 EMBEDDINGS = ("embed_tokens", "wte", "wpe", "embed_in", "word_embeddings", "embed_positions")
 """What transformers' causal language models call the modules (5.23)."""
+TOWER = frozenset({"visual", "vision_tower", "vision_model", "connector", "multi_modal_projector"})
+"""What it calls those that see, and those that fit what they say to the language model."""
 
 
 def outside_of(parameters: Iterable[Parameter]) -> Outside:
