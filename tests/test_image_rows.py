@@ -143,13 +143,17 @@ def refused(capsys: pytest.CaptureFixture[str], job: Path, data: str, *words: st
 
 
 def test_what_does_not_go_with_images_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Packing, several GPUs, preferences, held-out rows that alone show something, and a folder without a processor;
-    each before anything is trained."""
+    """Packing, rows that show nothing beside those that do where several GPUs go through them together, FSDP2,
+    preferences, held-out rows that alone show something, and a folder without a processor; each before anything is
+    trained."""
     job, data = tmp_path / "job.yaml", write(tmp_path / "rows.jsonl", row("a", picture(tmp_path, 40, 40)))
     assert "packing: " in refused(capsys, job, data, "--packing", "true")
-    with pytest.raises(BadInput, match="is 2 GPUs") as caught:
-        plan_job(str(job), {"gpu": "2xA100-80GB"}, Lines())
-    assert "images" in caught.value.problems[0].why
+    with pytest.raises(BadInput, match="it does not go with rows that show images"):
+        plan_job(str(job), {"gpu": "2xA100-80GB", "fsdp": "true"}, Lines())
+    mixed = write(tmp_path / "mixed.jsonl", row("a", picture(tmp_path, 40, 40)), row("b"))
+    with pytest.raises(BadInput, match="the row shows no image") as caught:
+        plan_job(str(job), {"gpu": "2xA100-80GB", "data": mixed}, Lines())
+    assert [problem.where for problem in caught.value.problems] == [f"{mixed}:2"]
     pair = {"chosen": [{"role": "assistant", "content": "a"}], "rejected": [{"role": "assistant", "content": "b"}]}
     pairs = write(tmp_path / "pairs.jsonl", {"prompt": "a", **pair, "images": ["40x40.png"]})
     assert "pairs.jsonl:1: the row has images" in refused(capsys, job, pairs, "--task", "dpo")

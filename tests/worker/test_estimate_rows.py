@@ -81,12 +81,16 @@ def test_bad_rows_are_named_before_anything_is_rehearsed(
     assert f"{tmp_path / 'rows.jsonl'}:2: no `messages`" in capsys.readouterr().err
 
 
-def test_rows_are_replayed_on_one_gpu(
+def test_rows_are_told_of_several_gpus(
     model_folder: Path, data: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Several, and engines, are refused together."""
-    words = ["--data", data["train"], "--gpu", "2xRTX4090", "--zero-stage", "2"]
-    assert run(["estimate", str(model_folder), *words]) == 2
-    said = capsys.readouterr().err
-    assert "RTX 4090 is 2 GPUs" in said
-    assert "zero_stage" in said
+    """The rank that takes most; it says so. Divided among more, a rank's part takes less."""
+    peaks = []
+    for count in (2, 4):
+        gpus = ["--gpu", f"{count}xRTX4090", "--zero-stage", "2", "--method", "full"]
+        words = ["--data", data["train"], *gpus, "--json"]
+        assert run(["estimate", str(model_folder), *words]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert any("the rank that takes most" in note for note in told["notes"])
+        peaks.append(told["memory"]["allocated_bytes"])
+    assert peaks[1] < peaks[0]

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from picture_rows import EXAMPLE, picture_orders
 from processors import loadable
 from vision import FAMILIES
 
-from finefit.rehearsal.files import Files
-from finefit.rehearsal.own_images import told_of
 from finefit.worker.longest_first import LongestFirst
 from finefit.worker.seeing import with_first
-from finefit.world.models import find_model
-from finefit.world.rows import check_rows
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "pictures"
-FULLEST = [1, 3]
 pytestmark = pytest.mark.xdist_group("pictures")
 
 
@@ -30,20 +24,7 @@ def seeing(new_run: Callable[..., Any], orders: Any, tmp_path_factory: pytest.Te
     """A run of the example's rows, in a folder of their own, with adapters in language model and tower."""
 
     def make(model: Path = EXAMPLE / "model", **changes: Any) -> Any:
-        folder = tmp_path_factory.mktemp("pictures") / "data"
-        shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("model"))
-        train, held_out = folder / "rows.jsonl", folder / "heldout.jsonl"
-        files = Files(check_rows(train, blind=""), check_rows(held_out, blind=""))
-        told = told_of(files, find_model(str(model)))
-        data = {"train": str(train), "eval": str(held_out), **told.data, "first": FULLEST}
-        usual = {
-            "model": orders()["model"] | {"folder": str(model)},
-            "data": data,
-            "images": told.images,
-            "gradient_accumulation_steps": 1,
-            "tower": {"frozen": False, "checkpointed": True},
-        }
-        return new_run(**usual | changes)
+        return new_run(**picture_orders(orders(), tmp_path_factory.mktemp("pictures") / "data", model) | changes)
 
     return make
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any, assert_never
 
 from finefit.errors import BadInput, Problem
@@ -12,8 +12,11 @@ from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.task import Generate
+from finefit.rehearsal.files import Files
+from finefit.tables import place
 from finefit.world import calibrations
 from finefit.world.gpus import machine_named
+from finefit.world.rows import SHOWN
 
 REFERENCE_GPU = "A100-80GB"
 """Where an estimate names no GPU and none is here."""
@@ -70,14 +73,25 @@ def _trouble(machine: Machine) -> tuple[str, ...]:
     return () if machine.gpu is None else calibrations.trouble(machine.gpu.name)
 
 
-def on_one(machine: Machine, knobs: Knobs, why: str) -> None:
-    """Refuses several GPUs, and engines."""
+def refuse_apart(job: Job, files: Files, machine: Machine, knobs: Knobs) -> None:
+    """Rows that show images, where ranks could not go through the tower together. Raises `BadInput`."""
+    if not files.show:
+        return
     problems = []
+    if knobs.fsdp:
+        why = "the blocks of a vision tower, which FSDP2 divides one by one, are not modelled"
+        problems.append(Problem("it does not go with rows that show images", "fsdp", why, "zero_stage: 3"))
     if machine.count > 1:
-        what = f"{machine.name} is {machine.count} {machine.parts}"
-        problems.append(Problem(what, where="gpu", hint=machine.name.split("x")[-1]))
-    for key, is_given in (("zero_stage", knobs.zero_stage is not None), ("fsdp", knobs.fsdp)):
-        if is_given:
-            problems.append(Problem("no engine goes with this yet", where=key, hint="leave it out"))
+        why = f"{machine.name} is {machine.count} {machine.parts}, which go through the vision tower together"
+        hint = "rows that all show images, or one GPU"
+        problems += [Problem("the row shows no image", where, why, hint) for where in _blind(job, files)]
     if problems:
-        raise BadInput(*(replace(problem, why=why) for problem in problems))
+        raise BadInput(*problems[:SHOWN])
+
+
+def _blind(job: Job, files: Files) -> Iterator[str]:
+    """Where rows are that show nothing."""
+    for path, rows in ((job.data, files.train), (job.eval_data, files.held_out)):
+        for line, shown in zip(rows.lines, rows.sizes, strict=True) if rows else ():
+            if not shown:
+                yield place(str(path), line)

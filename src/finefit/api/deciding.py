@@ -66,7 +66,8 @@ class Wish:
     def searched(self) -> Searched:
         model, machine = self.recipe.model, self.recipe.machine
         about = sought(self.job, model, machine, self.files.train)
-        return search_for(about, (self.job.method,), self.observer.stage, has_engines=machine.count > 1)
+        has_engines = machine.count > 1 and not self.files.show  # of which FSDP2 is one
+        return search_for(about, (self.job.method,), self.observer.stage, has_engines=has_engines)
 
     def tried(self, recipe: Recipe) -> Tried:
         shorter = "" if self.gpu is None else ", and two of shorter rows"

@@ -30,15 +30,11 @@ from finefit.world.jobs import ReadJob, read_job
 from finefit.world.models import find_model
 from finefit.world.pictures import refuse_blind
 
-from .asked import method_of, on_one
+from .asked import method_of, refuse_apart
 from .deciding import Decided, Wish, decide
 from .estimating import pace
 from .fetching import RowsHere, rows_here
-
-OF_ONE_RANK = (
-    "predicted is the rank that takes most, with the micro-batch that has the longest row; in which order ranks meet "
-    "shorter rows is not replayed"
-)
+from .own_rows import OF_ONE_RANK
 
 
 def plan_job(job_path: str, overrides: Mapping[str, str], observer: Observer) -> Plan | NoFit:
@@ -65,7 +61,7 @@ def _wished(job: Job, observer: Observer) -> tuple[Wish, RowsHere, tuple[str, ..
     here = rows_here(job, observer.stage)
     files = checked_files(here.job, cannot_show(model))
     if files.show:
-        on_one(machine, knobs, "rows that show images are trained on one GPU in this version")
+        refuse_apart(here.job, files, machine, knobs)
         refuse_blind(Path(str(model.folder)))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)

@@ -26,8 +26,13 @@ from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, task_of
 from finefit.world.models import find_model, with_tokenizer
 
-from .asked import machine_or_reference, method_of, on_one
+from .asked import machine_or_reference, method_of, refuse_apart
 from .fetching import rows_here
+
+OF_ONE_RANK = (
+    "predicted is the rank that takes most, with the micro-batch that has the longest row; in which order ranks meet "
+    "shorter rows is not replayed"
+)
 
 
 def estimate_rows(
@@ -36,12 +41,11 @@ def estimate_rows(
     """The memory of one pinned recipe on the rows of the job's own file, as a run of it would meet them. Raises
     `BadInput`."""
     machine, notes = machine_or_reference(gpu)
-    rows = "a file's rows are replayed on one GPU; `--max-length` in its place answers for several"
-    on_one(machine, knobs, rows)
     model, has_tokenizer = with_tokenizer(find_model(job.model, job.trust_remote_code))
     here = rows_here(job, progress or (lambda _: None))
     job = here.job
     files = checked_files(job, cannot_show(model))
+    refuse_apart(job, files, machine, knobs)
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)
     refuse_unproven(task_of(job), method, knobs, model)
@@ -49,7 +53,8 @@ def estimate_rows(
     say = progress or (lambda _: None)
     say("rehearsing the training step")
     estimate, _ = on_rows(job, files, recipe, say, has_tokenizer=has_tokenizer)
-    return replace(estimate, notes=(*notes, *here.notes, *agreed, *changed, *estimate.notes))
+    of_rank = () if estimate.engine is None else (OF_ONE_RANK,)
+    return replace(estimate, notes=(*notes, *here.notes, *agreed, *changed, *estimate.notes, *of_rank))
 
 
 def on_rows(

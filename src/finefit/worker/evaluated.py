@@ -75,13 +75,15 @@ class Evaluated(Staged):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
-        if self.in_order:
-            return SequentialSampler(rows)
+        return SequentialSampler(rows) if self.in_order else self.longest_first(rows)
+
+    def longest_first(self, rows: Any, ranks: int = 1) -> LongestFirst:
+        """Their order, where so many ranks take turns."""
         size = self.args.per_device_train_batch_size
         return LongestFirst(
             fullness_of(rows, size, self.padding_free),
             size,
-            self.args.gradient_accumulation_steps,
+            self.args.gradient_accumulation_steps * ranks,
             self.args.seed,
             size if self.padding_free else 1,
         )

@@ -23,10 +23,12 @@ from finefit.nouns.formats.images import refs_of
 from finefit.tables import place
 
 from . import picture
+from .images import UNTRAINED
 from .rows import Which, in_parts, placed_rows
 
 NUMBER, TOKENS = "number", "tokens"
-"""The columns of a dataset of such rows: which one of `Pictured`, and how long it was planned to be."""
+"""The columns of a dataset of such rows: which one of `Pictured`, and how long it was planned to be. A blank row shows
+what another does, and trains nothing: its number is that one's complement."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,12 @@ class PictureCollator:
         self._has_said = False
 
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, torch.Tensor]:
-        batch = dict(self._collator([self._rows[row[NUMBER]].example() for row in rows]))
-        for row, tokens in zip(rows, batch["attention_mask"].sum(1).tolist(), strict=True):
+        shown = [self._rows[max(row[NUMBER], ~row[NUMBER])] for row in rows]
+        batch = dict(self._collator([each.example() for each in shown]))
+        for each, row, tokens in zip(shown, rows, batch["attention_mask"].sum(1).tolist(), strict=True):
             if tokens != row[TOKENS]:
-                self._otherwise(self._rows[row[NUMBER]].where, tokens, row[TOKENS])
+                self._otherwise(each.where, tokens, row[TOKENS])
+        batch["labels"][[row[NUMBER] < 0 for row in rows]] = UNTRAINED
         return batch
 
     def _otherwise(self, where: str, tokens: int, planned: int) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from .batches import refuse_long
@@ -52,10 +51,10 @@ class SeeingRunTrainer(RunTrainer):
         data = orders["data"]
         return ShownRows.of(orders["images"], data, rows, which).lengths, pictured(data, which)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        """The order of the longest, where `first` are longer than all."""
-        size, accumulation = self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps
-        lengths = with_first(self.train_dataset[TOKENS], self.first)
+    def longest_first(self, rows: Any, ranks: int = 1) -> LongestFirst:
+        """Where `first` are longer than all."""
+        size, accumulation = self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps * ranks
+        lengths = with_first(rows[TOKENS], self.first)
         return LongestFirst(lengths, size, accumulation, self.args.seed, len(self.first))
 
     def _get_eval_sampler(self, eval_dataset: Any) -> list[int]:

@@ -50,9 +50,10 @@ class Kinds(NamedTuple):
 
     rows: type[RunTrainer]
     pairs: type[PreferenceRunTrainer]
+    pictured: type[SeeingRunTrainer]
 
 
-ALONE = Kinds(RunTrainer, PreferenceRunTrainer)
+ALONE = Kinds(RunTrainer, PreferenceRunTrainer, SeeingRunTrainer)
 
 
 def train(run: Path, events: Events, stop: Stop) -> None:
@@ -119,13 +120,18 @@ def _train(run: Path, orders: dict[str, Any], resume: Path | None, events: Event
     beside = papers_of(orders["model"]["folder"])
     nbytes = save(trainer.model, trainer.processing_class, run / "adapter", beside=beside)
     events.write("saved", path="adapter", bytes=nbytes)
-    batch = trainer.to_check() if isinstance(trainer, SeeingRunTrainer) else rows_to_check(trainer)
+    batch = to_check(trainer)
     autocast = trainer.accelerator.autocast
     logits = logits_of(trainer.model, batch, autocast)
     totals = {"steps": trainer.state.global_step, "tokens": progress.tokens, "seconds": progress.seconds}
     trainer.accelerator.free_memory()
     sweep(run / "checkpoints")
     return Trained(batch, logits, autocast, totals)
+
+
+def to_check(trainer: Any) -> dict[str, torch.Tensor]:
+    """What the trained model and the one that is read back are both asked about."""
+    return trainer.to_check() if isinstance(trainer, SeeingRunTrainer) else rows_to_check(trainer)
 
 
 def checkpoint_to_resume(run: Path, orders: dict[str, Any], events: Events) -> Path | None:
@@ -220,7 +226,7 @@ def _arguments(run: Path, orders: dict[str, Any]) -> SFTConfig | DPOConfig:
 
 def _of_task(run: Path, orders: dict[str, Any], kinds: Kinds, **shared: Any) -> OfRun:
     if "images" in orders:
-        return SeeingRunTrainer(loss=orders["loss"], first=orders["data"]["first"], **shared)
+        return kinds.pictured(loss=orders["loss"], first=orders["data"]["first"], **shared)
     if task_of(orders)["name"] == "sft":
         return kinds.rows(loss=orders["loss"], **shared)
     return kinds.pairs(ref_model=load_reference(orders), told=run / TOLD, **shared)

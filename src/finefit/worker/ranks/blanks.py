@@ -2,6 +2,7 @@
 
 accelerate fills the last ones with rows from the beginning, which are then trained on twice. A blank row has two tokens
 and no label: its loss and its gradient are zero, and no row's weight changes, since tokens are counted over all ranks.
+Where rows show images it shows those of the shortest row, for all ranks go through the tower together.
 A blank pair is a prompt without answers, of which nothing is preferred: its loss is `NOTHING_PREFERRED` whatever the
 weights are, its gradient and its rewards are zero.
 """
@@ -17,10 +18,10 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch.utils.data import Sampler
 
-from .. import pairs
+from .. import pairs, pictures
+from ..images import UNTRAINED
 
 TOKENS = 2
-UNTRAINED = -100
 NOTHING_PREFERRED = math.log(2)
 """-log σ(0)."""
 
@@ -30,13 +31,17 @@ def with_blanks(rows: Any, multiple: int) -> Any:
     count = -len(rows) % multiple
     if not count:
         return rows
-    blank = {name: _blank(name, values) for name, values in rows[0].items()}
+    lengths = rows[pictures.TOKENS] if pictures.TOKENS in rows.column_names else [0]
+    like = rows[lengths.index(min(lengths))]
+    blank = {name: _blank(name, values) for name, values in like.items()}
     return concatenate_datasets([rows, Dataset.from_list([blank] * count, features=rows.features)])
 
 
 def _blank(name: str, values: Any) -> Any:
     if name == "labels":
         return [UNTRAINED] * TOKENS
+    if name == pictures.NUMBER:
+        return ~values
     if name == "seq_lengths":
         return [TOKENS]
     if name in (pairs.CHOSEN, pairs.REJECTED):
@@ -53,7 +58,8 @@ def tokens_of(batch: dict[str, torch.Tensor]) -> int:
     ids, labels = batch["input_ids"], batch["labels"]
     if "attention_mask" in batch:
         lengths, trained = batch["attention_mask"].sum(dim=1), (labels != UNTRAINED).any(dim=1)
-        return TOKENS * int(((lengths == TOKENS) & ~trained).sum())
+        is_short = lengths == TOKENS
+        return int(lengths[~trained & (is_short | ("pixel_values" in batch))].sum())
     starts = [*(batch["position_ids"].flatten() == 0).nonzero().flatten().tolist(), ids.numel()]
     documents = pairwise(starts)
     flat = labels.flatten()

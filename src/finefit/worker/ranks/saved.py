@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ from ..saved import save
 from .group import Group
 
 
-def save_together(trainer: Any, folder: Path, group: Group) -> int:
+def save_together(trainer: Any, folder: Path, group: Group, beside: Sequence[Path]) -> int:
     """Every rank must come here. The bytes written; 0 on all ranks but the first."""
     state = _gathered(trainer)
-    nbytes = save(trainer.model, trainer.processing_class, folder, state) if group.is_first else 0
+    nbytes = save(trainer.model, trainer.processing_class, folder, state, beside) if group.is_first else 0
     group.wait()
     return nbytes
 

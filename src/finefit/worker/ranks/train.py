@@ -15,19 +15,20 @@ from transformers import set_seed
 from ..bends.shard_tells_epoch import shard_tells_epoch
 from ..checkpoints import read_manifest, step_of, sweep
 from ..events import Events
+from ..processor import papers_of
 from ..profiled import profilers
 from ..progress import resident_memory
-from ..saved import logits_of, rows_to_check
+from ..saved import logits_of
 from ..stage import Stage
 from ..stop import Stop, Stopped
-from ..train import Kinds, Measure, Trained, checkpoint_to_resume, finish, made_trainer, measure_gpu
+from ..train import Kinds, Measure, Trained, checkpoint_to_resume, finish, made_trainer, measure_gpu, to_check
 from .group import Group, SharedStop, join
 from .held import held_by, whole
 from .preferences import PreferenceRankTrainer
 from .saved import save_together
-from .trainer import Loaded, OfRanks, RankCallback, RankTrainer, SharedProgress
+from .trainer import Loaded, OfRanks, RankCallback, RankTrainer, SeeingRankTrainer, SharedProgress
 
-KINDS = Kinds(RankTrainer, PreferenceRankTrainer)
+KINDS = Kinds(RankTrainer, PreferenceRankTrainer, SeeingRankTrainer)
 
 
 def train(run: Path, events: Events, stop: Stop) -> None:
@@ -78,9 +79,9 @@ def _train(
     if trainer.eval_dataset is not None:
         trainer.held_out("after")
         measure.write(trainer)
-    nbytes = save_together(trainer, run / "adapter", group)
+    nbytes = save_together(trainer, run / "adapter", group, papers_of(orders["model"]["folder"]))
     events.write("saved", path="adapter", bytes=nbytes)
-    batch = rows_to_check(trainer)
+    batch = to_check(trainer)
     autocast = trainer.accelerator.autocast
     logits = logits_of(trainer.model, batch, autocast)  # every rank: parts are gathered layer by layer
     totals = {"steps": trainer.state.global_step, "tokens": progress.tokens, "seconds": progress.seconds}

@@ -14,11 +14,10 @@ from torch.utils.data import Sampler
 
 from finefit.errors import RunFailed
 
-from ..batches import fullness_of
 from ..evaluated import HeldOut
-from ..longest_first import LongestFirst
 from ..progress import Progress, tokens_of
 from ..run_trainer import OfRun, RunCallback, RunTrainer
+from ..seeing import SeeingRunTrainer
 from . import blanks
 from .group import Group
 from .held import held_by, whole
@@ -66,14 +65,7 @@ class OfRanks(OfRun):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
-        own, size = rows.select(range(self.own_rows)), self.args.per_device_train_batch_size
-        inner = LongestFirst(
-            fullness_of(own, size, self.padding_free),
-            size,
-            self.args.gradient_accumulation_steps * self.group.size,
-            self.args.seed,
-            size if self.padding_free else 1,
-        )
+        inner = self.longest_first(rows.select(range(self.own_rows)), self.group.size)
         return blanks.BlanksLast(inner, len(rows) - self.own_rows)
 
     def check(self) -> None:
@@ -100,6 +92,10 @@ class OfRanks(OfRun):
 
 class RankTrainer(OfRanks, RunTrainer):
     """On rows."""
+
+
+class SeeingRankTrainer(OfRanks, SeeingRunTrainer):
+    """On rows that show images. Every row does, blank ones too: all ranks go through the tower together."""
 
 
 def saved_bytes(model: Any) -> int:
