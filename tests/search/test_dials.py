@@ -17,6 +17,7 @@ DIVIDING = {"3", "3 all", "fsdp"}
     ("asked", "lacks"),
     [
         ({"method": "lora"}, set()),
+        ({"method": "lora", "image_size": "64x64"}, {"fsdp"}),
         ({"method": "qlora8"}, DIVIDING),
         ({"task": "dpo", "method": "lora"}, set()),
         ({"task": "dpo", "method": "full"}, {"fsdp"}),

@@ -49,6 +49,11 @@ def takes_stage_3(job: Job) -> bool:
     return job.method != "qlora8" and not reads_whole and _goes_with(job, "zero_stage 3")
 
 
+def takes_fsdp(job: Job) -> bool:
+    """accelerate divides every block of a vision tower by itself, which is not modelled."""
+    return job.method != "qlora8" and job.image_size is None and _goes_with(job, "fsdp")
+
+
 def _is_pinned(job: Job) -> bool:
     return job.zero_stage is not None or job.fsdp
 
@@ -61,7 +66,7 @@ def _without_offload(job: Job, machine: Machine) -> Iterator[Job]:
     yield replace(job, zero_stage=2)
     if takes_stage_3(job):
         yield replace(job, zero_stage=3)
-    if job.method != "qlora8" and _goes_with(job, "fsdp"):
+    if takes_fsdp(job):
         yield replace(job, fsdp=True)
 
 
