@@ -20,7 +20,7 @@ from small import LLAMA
 
 pytestmark = pytest.mark.xdist_group("answers")
 
-CONFIG = LLAMA | {"num_hidden_layers": 4, "max_position_embeddings": 4096}
+CONFIG = LLAMA | {"num_hidden_layers": 8, "max_position_embeddings": 4096}
 LORA = LoRA()
 ASKED: dict[str, dict[str, Any]] = {
     "short": {},
