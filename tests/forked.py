@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+OF_A_RUN = "TENSORBOARD_LOGGING_DIR"
+"""What a run made in the test's own process says in its environment, and no other run should hear."""
+
 
 class Forked:
     """A worker, as `Popen` would have it."""
@@ -50,6 +53,7 @@ class Forker:
 
     def start(self, *words: Any, log: str | Path = os.devnull, environment: dict[str, str] | None = None) -> Forked:
         told = os.environ | (environment or {})
+        told.pop(OF_A_RUN, None)
         return Forked(self.say(words=[*map(str, words)], folder=str(Path.cwd()), environment=told, log=str(log)), self)
 
     def say(self, **told: Any) -> Any:
