@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -57,3 +58,15 @@ def on_ranks(orders: Orders, engine: Engine) -> Orders:
     half = trainer["gradient_accumulation_steps"] // RANKS
     orders["trainer"] = trainer | {"gradient_accumulation_steps": half, "max_grad_norm": 1.0}
     return of_ranks(orders, engine, knobs_of(orders), has_compiler=False)
+
+
+def each_once(new_run: Callable[..., Any], told: Callable[..., Orders]) -> Callable[..., Any]:
+    """Finished runs: under an engine, or (None) of one process. `told`: the orders of an engine, or of None."""
+
+    @cache
+    def run(name: str | None, **changes: Any) -> Any:
+        made = new_run(**told(None if name is None else ENGINES[name], **changes))
+        assert made.finish() == 0, made.log.read_text()[-3000:]
+        return made
+
+    return run

@@ -8,13 +8,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from ranked import ENGINES, RANKS, Orders, knobs_of, of, on_ranks
+from ranked import ENGINES, RANKS, Orders, each_once, knobs_of, of, on_ranks
 from safetensors.torch import load_file
 
 from finefit.estimate.held import held_by
@@ -55,15 +54,7 @@ def told(orders: Callable[..., Orders]) -> Callable[..., Orders]:
 
 @pytest.fixture(scope="module")
 def finished(new_run: NewRun, told: Callable[..., Orders]) -> Callable[..., Any]:
-    """A run under an engine, or (None) of one process; each is run once."""
-
-    @cache
-    def run(name: str | None, **changes: Any) -> Any:
-        made = new_run(**told(None if name is None else ENGINES[name], **changes))
-        assert made.finish() == 0, made.log.read_text()[-3000:]
-        return made
-
-    return run
+    return each_once(new_run, told)
 
 
 def apart(one: Any, other: Any) -> float:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
 from picture_rows import EXAMPLE, picture_orders
-from ranked import ENGINES, Orders, of, on_ranks
+from ranked import ENGINES, Orders, each_once, of, on_ranks
 
 from finefit.nouns.engine import Engine
 from finefit.worker.stop import EXIT_STOPPED
@@ -39,13 +38,7 @@ def told(orders: Callable[..., Orders], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def finished(new_run: NewRun, told: Callable[..., Orders]) -> Callable[..., Any]:
-    @cache
-    def run(name: str | None, micro_batch: int = 2, **changes: Any) -> Any:
-        made = new_run(**told(None if name is None else ENGINES[name], micro_batch, **changes))
-        assert made.finish() == 0, made.log.read_text()[-3000:]
-        return made
-
-    return run
+    return each_once(new_run, told)
 
 
 @pytest.mark.wide(2)
@@ -54,7 +47,7 @@ def finished(new_run: NewRun, told: Callable[..., Orders]) -> Callable[..., Any]
 def test_ranks_see_as_one_process_does(name: str, micro_batch: int, finished: Callable[..., Any]) -> None:
     """Two ranks with half of the accumulation have the losses of one process in every step, also where the rows do not
     divide among them; what is saved is what was trained, with the processor's files beside it."""
-    alone, run = finished(None, micro_batch), finished(name, micro_batch)
+    alone, run = (finished(each, micro_batch=micro_batch) for each in (None, name))
     assert run.curve().keys() == alone.curve().keys()
     for step, (loss, _, rate, tokens) in alone.curve().items():
         ours = run.curve()[step]

@@ -158,10 +158,10 @@ def test_under_a_condition_never_met_nothing_is_answered() -> None:
     assert replace(made, histories=tuple(many)).at(Point(1, 300, 8), "AAAAA") is None
 
 
-@together("4 bits")
-@pytest.mark.wide(0)
-def test_a_tape_is_read_as_it_was_written() -> None:
-    assert decode(encode(tape("4 bits"))) == tape("4 bits")
+@pytest.mark.wide(1)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=together(name)) for name in ("lora", "4 bits")])
+def test_a_tape_is_read_as_it_was_written(name: str) -> None:
+    assert decode(encode(tape(name))) == tape(name)
 
 
 @together("lora")

@@ -60,8 +60,8 @@ def _wished(job: Job, observer: Observer) -> tuple[Wish, RowsHere, tuple[str, ..
     knobs = choose(job, machine)
     here = rows_here(job, observer.stage)
     files = checked_files(here.job, cannot_show(model))
+    refuse_apart(here.job, files, machine, knobs)
     if files.show:
-        refuse_apart(here.job, files, machine, knobs)
         refuse_blind(Path(str(model.folder)))
     method, agreed = beside_packed(method_of(job), model)
     knobs, changed = suited(knobs, model)

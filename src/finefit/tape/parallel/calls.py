@@ -90,16 +90,21 @@ def is_of_tower(path: Path) -> bool:
 
 
 def backward_calls(
-    recording: Recording, of: Sequence[Segment], forward: Iterable[Call], arrivals: Iterable[Arrival]
+    recording: Recording,
+    of: Sequence[Segment],
+    forward: Iterable[Call],
+    arrivals: Iterable[Arrival],
+    layers: Mapping[Path, int],
 ) -> Iterator[Call]:
-    """Of the segments of a backward pass: first what belongs to no layer, then layer after layer.
+    """Of the segments of a backward pass: first what belongs to no layer, then layer after layer. `layers`: as
+    `language_layers` has them.
 
     A module is over where the gradient of its weight arrives; a head begins after the loss, where its own product is.
     """
     weights = ((arrival.parameter, arrival.position) for arrival in arrivals)
     known = {(path_of(one.name, one.block)[:-1], False): position for one, position in weights}
     waiting = [Call(call.place, call.path, not call.is_entry, is_forward=False) for call in reversed(list(forward))]
-    product, layers = first_product(recording, of[0]), _layers(recording)
+    product = first_product(recording, of[0])
     for path in {call.path for call in waiting if call.path[-1:] and call.path[-1] in HEADS}:
         known = {(path, True): product, (path, False): product + 1} | known
     for segment in of:
@@ -170,7 +175,7 @@ def _block(segment: Segment) -> int | None:
     return int(parts[3]) if len(parts) > 3 else None
 
 
-def _layers(recording: Recording) -> Mapping[Path, int]:
+def language_layers(recording: Recording) -> Mapping[Path, int]:
     """Those of the language model, by their paths: a tower's blocks have numbers, too."""
     names, kinds = recording.kind_names, set(zip(recording.kinds, recording.block_of, strict=True))
     of = [(names[kind][2], block) for kind, block in kinds if names[kind][2] and block is not None]

@@ -18,7 +18,7 @@ from finefit.tape.peaks import Segment, segments
 from finefit.tape.rewrite import ENTERING, LEAVING, Place, Rewrite
 
 from . import states as kinds
-from .calls import Call, Path, backward_calls, first_product, forward_calls, path_of, with_gradient
+from .calls import Call, Path, backward_calls, first_product, forward_calls, language_layers, path_of, with_gradient
 from .coordinator import Coordinator, Partitioned
 from .parameters import HEADS, Backward, Parameter, Step, outside_of
 
@@ -131,7 +131,7 @@ class Gathers:
         width: int,
     ) -> None:
         self._recording, self._rewrite, self._engine, self._width = recording, rewrite, engine, width
-        self._outside = outside_of(parameters)
+        self._outside, self._layers = outside_of(parameters), language_layers(recording)
         self._trained = {path_of(one.name, one.block)[:-1] for one in parameters if one.is_trained}
         self._is_recomputed = any(name[0] == "checkpoint" for name in recording.kind_names)
         # then the outputs of embeddings have a gradient too, a tower's among them: enable_input_require_grads
@@ -160,7 +160,7 @@ class Gathers:
             (self._copy or self._model).forward(forward_calls(self._recording, reference), has_nodes=False)
         self._heads_input_stays(of, back[0])
         again = forward if self._is_recomputed else with_gradient(forward, self._trained)
-        self._model.go(backward_calls(self._recording, back, again, backward.arrivals), needs)
+        self._model.go(backward_calls(self._recording, back, again, backward.arrivals, self._layers), needs)
         self._model.place = (back[-1].stop, LEAVING)
         self._model.coordinator.leave()
 

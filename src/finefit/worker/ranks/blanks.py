@@ -31,10 +31,16 @@ def with_blanks(rows: Any, multiple: int) -> Any:
     count = -len(rows) % multiple
     if not count:
         return rows
-    lengths = rows[pictures.TOKENS] if pictures.TOKENS in rows.column_names else [0]
-    like = rows[lengths.index(min(lengths))]
-    blank = {name: _blank(name, values) for name, values in like.items()}
+    blank = {name: _blank(name, values) for name, values in rows[_like(rows)].items()}
     return concatenate_datasets([rows, Dataset.from_list([blank] * count, features=rows.features)])
+
+
+def _like(rows: Any) -> int:
+    """The row that blank ones are made of: of those that show images the shortest."""
+    if pictures.TOKENS not in rows.column_names:
+        return 0
+    lengths = rows[pictures.TOKENS]
+    return int(lengths.index(min(lengths)))
 
 
 def _blank(name: str, values: Any) -> Any:
