@@ -11,7 +11,6 @@ import pytest
 import torch
 from recipes import SMALL, merged, orders, rehearsed
 from test_rehearsal import MOE, NF4, curve, real_step
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from finefit.estimate.left_out import BY_THEMSELVES
@@ -22,6 +21,7 @@ from finefit.tape.peaks import phase_peaks
 from finefit.worker.bends.config_dict import config_from_dict
 from finefit.worker.build import model_class
 from finefit.worker.fake import make_fake
+from finefit.worker.fakes import Fakes
 from finefit.worker.shadow import ControlFlow, with_shadow
 
 pytestmark = pytest.mark.wide(4)
@@ -104,7 +104,7 @@ def test_the_balance_of_experts_is_counted_without_a_mask() -> None:
     config = config_from_dict({**SMALL, **FAMILIES["olmoe"], "model_type": "olmoe", "output_router_logits": True})
     with torch.device("meta"):
         empty = model_class(config).from_config(config)
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = Fakes()
     model = make_fake(empty, mode)
     ids = with_shadow(torch.arange(64).reshape(2, 32), mode)
     with mode, ControlFlow(mode):

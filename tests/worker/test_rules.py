@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finefit.catalog.kernels import cublas_workspace_bytes
 from finefit.worker.bends.foreach import multi_tensor_for_fake_tensors
-from finefit.worker.bends.norm_statistics import NormStatistics
+from finefit.worker.fakes import Fakes
 from finefit.worker.recorder import Recorder
 from finefit.worker.rules import Card, of_a_gpu, workspaces
 
@@ -48,10 +48,10 @@ def test_a_layer_norms_statistics_are_as_precise_as_they_are(inputs: torch.dtype
         _, *found = torch.native_layer_norm(torch.ones(8, 16, dtype=inputs), [16], scale, scale, 1e-5)
         return [each.dtype for each in found]
 
-    with FakeTensorMode(), NormStatistics(on_gpu=True):
+    with Fakes(on_gpu=True):
         assert statistics() == [FP32, FP32]
     if (inputs, weight) != (FP32, BF16):  # no kernel takes these
-        with FakeTensorMode(), NormStatistics(on_gpu=False):
+        with Fakes():
             fake = statistics()
         assert fake == statistics()
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from finefit.worker.fakes import Fakes
 from finefit.worker.shadow import ANSWER, ControlFlow, shadow_of, with_shadow
 
 
 def test_what_the_unknown_is_written_into_is_known_no_more() -> None:
     """A sum of known numbers is known; with one that is not, the sum is not, nor what is made of it."""
     real = torch.tensor([3.0, 4.0, 5.0])
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode, ControlFlow(mode):
+    with Fakes() as mode, ControlFlow(mode):
         known, unknown = with_shadow(real, mode), torch.empty(3)
         total = torch.zeros(3).add_(known)
         assert total[1].item() == 4

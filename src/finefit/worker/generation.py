@@ -23,18 +23,17 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import GenerationMixin
 
 from finefit.errors import BadInput, Problem
 
 from .bends.cpu_packing import keep_trainable_layout
 from .bends.empty_dora import dora_of_empty_weights
-from .bends.norm_statistics import NormStatistics
 from .bends.outliers import NoOutliers
 from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, empty_model, read_config
 from .fake import make_fake
+from .fakes import Fakes
 from .generation_stage import Enough, GenerationStage
 from .layers import are_alike, keep_layers
 from .reason import one_line
@@ -75,17 +74,16 @@ def rehearsed(orders: dict[str, Any], few: list[Any] | None, point: list[int]) -
     config = read_config(orders["model"])
     if few is not None:
         keep_layers(config, few[0])
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    card = _card(orders)
+    mode = Fakes(on_gpu=card is not None)
     with dora_of_empty_weights():
         model: Any = make_fake(writer(empty_model(orders["model"], config), orders), mode)
-    card = _card(orders)
     recorder = Recorder(workspaces(card) if card else ())
     stage = GenerationStage(recorder, model, orders["generation"]["steps"])
     prompt = {name: with_shadow(tensor, mode) for name, tensor in prompt_of(point).items()}
     with _refusals(orders["generation"]["task"]["cache"]), ExitStack() as rehearsal:
         rehearsal.enter_context(dora_of_empty_weights())
         rehearsal.enter_context(mode)
-        rehearsal.enter_context(NormStatistics(on_gpu=card is not None))
         rehearsal.enter_context(NoOutliers())
         rehearsal.enter_context(ControlFlow(mode))
         if card is not None:

@@ -120,14 +120,14 @@ class Recorder(TorchDispatchMode):
             return args[0].fake_device  # two of three calls ask this alone; the modes below would say the same, slowly
         func = in_place_in_backward(func)
         result = func(*args, **(kwargs or {}))
-        self._see_all(result, str(func), args[0] if args else None)
+        self._see_all(result, func, args[0] if args else None)
         if self.phase == "optimizer" and isinstance(result, torch.Tensor) and result is args[0]:
             self._written_into(result, args[1:])
         for workspace in self._workspaces:
             workspace(self, func, args, result)
         return result
 
-    def _see_all(self, result: Any, op: str, source: Any) -> None:
+    def _see_all(self, result: Any, op: Any, source: Any) -> None:
         """`source` is the first argument: a result belongs to its layer, item by item where both are lists."""
         if isinstance(result, torch.Tensor):
             self._see(result, "activation", op, self._block_of(source))
@@ -149,7 +149,7 @@ class Recorder(TorchDispatchMode):
             if birth.block is None:
                 birth.block = next((block for block in map(self._block_of, others) if block is not None), None)
 
-    def _see(self, tensor: torch.Tensor, category: str, op: str, block: int | None = None, name: str = "") -> None:
+    def _see(self, tensor: torch.Tensor, category: str, op: Any, block: int | None = None, name: str = "") -> None:
         device = tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
         if device.type == "meta":
             return
@@ -163,7 +163,7 @@ class Recorder(TorchDispatchMode):
             self._forget(key, known)  # resized in place: the old block goes, a new one comes
         if nbytes == 0:
             return
-        number = self.born(nbytes, category, op, block, name)
+        number = self.born(nbytes, category, str(op), block, name)
         self._number_of[key] = number
         self._watch[number] = weakref.ref(storage, lambda _: self._forget(key, number))
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from torch._subclasses.fake_tensor import FakeTensorMode
 from trl import SFTConfig
 
 from . import rehearsed_rows, shown
@@ -38,7 +37,6 @@ from .batches import (
 )
 from .bends.empty_dora import dora_of_empty_weights
 from .bends.foreach import multi_tensor_for_fake_tensors
-from .bends.norm_statistics import NormStatistics
 from .bends.outliers import NoOutliers
 from .bends.scalars import numbers_of_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
@@ -46,6 +44,7 @@ from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, r
 from .evaluated import Evaluated
 from .fake import make_fake
 from .fake_stage import FakeStage
+from .fakes import Fakes
 from .images import collator_of
 from .layers import are_alike, keep_layers
 from .packing import is_flattened, joined, packed
@@ -170,10 +169,10 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
     if few is not None:
         kept, checkpointed = few
         keep_layers(config, kept)
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    card = _card(orders)
+    mode = Fakes(on_gpu=card is not None)
     with dora_of_empty_weights():
         model = make_fake(add_adapter(empty_model(orders["model"], config), orders["peft"], tower_of(orders)), mode)
-    card = _card(orders)
     recorder = Recorder(workspaces(card) if card else ())
     stage = FakeStage(recorder, mode, on_gpu=card is not None)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as rehearsal:
@@ -190,7 +189,6 @@ def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, 
         checkpoint_blocks(model, checkpointed, orders["peft"] is not None, tower_of(orders))
         rehearsal.enter_context(dora_of_empty_weights())
         rehearsal.enter_context(mode)
-        rehearsal.enter_context(NormStatistics(on_gpu=card is not None))
         if _in_8_bits(orders["model"]) or _in_8_bits(task_of(orders)):
             rehearsal.enter_context(NoOutliers())
         rehearsal.enter_context(ControlFlow(mode))

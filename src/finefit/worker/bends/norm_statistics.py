@@ -8,29 +8,19 @@ be a processor's. On a GPU they are float32 where the input is half (native/cuda
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..dtypes import HALF
 
+LAYER_NORM = torch.ops.aten.native_layer_norm.default
+Result = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
-class NormStatistics(TorchDispatchMode):
-    """Enter it just above the fake mode."""
 
-    def __init__(self, *, on_gpu: bool) -> None:
-        super().__init__()
-        self._on_gpu = on_gpu
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is not torch.ops.aten.native_layer_norm.default:
-            return result
-        normed, *statistics = result
-        return normed, *(each.to(self._precision(args[0], args[2])) for each in statistics)
-
-    def _precision(self, inputs: torch.Tensor, weight: torch.Tensor | None) -> torch.dtype:
-        if self._on_gpu:
-            return torch.float32 if inputs.dtype in HALF else inputs.dtype
-        return inputs.dtype if weight is None else weight.dtype
+def with_right_statistics(result: Result, inputs: torch.Tensor, weight: torch.Tensor | None, *, on_gpu: bool) -> Result:
+    """What `native_layer_norm` gives: the normed input, means and deviations."""
+    if on_gpu:
+        right = torch.float32 if inputs.dtype in HALF else inputs.dtype
+    else:
+        right = inputs.dtype if weight is None else weight.dtype
+    normed, means, deviations = result
+    return normed, means.to(right), deviations.to(right)

@@ -1,0 +1,73 @@
+"""The fake mode of a rehearsal answers as torch's own does, in less time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from finefit.worker.fake import make_fake
+from finefit.worker.fakes import Fakes
+
+SMALL = LlamaConfig(
+    hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+    vocab_size=64, attn_implementation="sdpa",
+)  # fmt: skip
+
+
+def steps(mode: FakeTensorMode, shapes: list[tuple[int, int]]) -> None:
+    """Of a real model and optimizer, in two precisions."""
+    with torch.device("meta"):
+        model: Any = make_fake(AutoModelForCausalLM.from_config(SMALL), mode)
+    optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
+    with mode:
+        for shape in shapes:
+            for is_half in (False, True):
+                ids = torch.zeros(shape, dtype=torch.int64)
+                with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+                    logits = model(input_ids=ids, use_cache=False).logits
+                    cross_entropy(logits.float().flatten(0, 1), ids.flatten()).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+
+def test_what_is_kept_is_what_torch_computes() -> None:
+    """Each answer that was kept is computed again by torch, and compared: sizes, strides, precision, aliases."""
+    mode = Fakes()
+    mode.cache_crosscheck_enabled = True
+    kept = FakeTensorMode.cache_info().hits
+    steps(mode, [(2, 16), (3, 16), (2, 24), (2, 16)])
+    assert FakeTensorMode.cache_info().hits > kept + 1000
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda x: x + 1, lambda x: x + 1.5),
+        (lambda x: x + True, lambda x: x + 1.0),
+        (lambda x: x.sum(0), lambda x: x.sum(-1)),
+        (lambda x: x.sum(dim=[0], keepdim=True), lambda x: x.sum(dim=[0], keepdim=False)),
+        (lambda x: x.to(torch.float64), lambda x: x.to(torch.bfloat16)),
+        (lambda x: x.T * 1, lambda x: x.reshape(7, 5) * 1),
+        (lambda x: x[1:] + 0, lambda x: x[:-1] + 0),
+        (lambda x: torch.cat([x, x]), lambda x: torch.cat([x, x, x])),
+    ],
+)
+def test_what_is_asked_for_is_told_apart(one: Any, other: Any) -> None:
+    """Of integers, so that a number's type decides the result's; each asked twice, so that the second is kept."""
+    with Fakes():
+        fake = [each(torch.ones(5, 7, dtype=torch.int64)) for each in (one, other, one, other)]
+    real = [each(torch.ones(5, 7, dtype=torch.int64)) for each in (one, other, one, other)]
+    assert [(x.shape, x.stride(), x.dtype) for x in fake] == [(x.shape, x.stride(), x.dtype) for x in real]
+
+
+def test_a_product_of_three_dimensions_has_one_storage() -> None:
+    """`_unsafe_view` is no copy."""
+    with Fakes():
+        product = torch.ones(2, 3)
+        viewed = torch.ops.aten._unsafe_view(product, [6])
+    assert viewed.untyped_storage()._cdata == product.untyped_storage()._cdata
