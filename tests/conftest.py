@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -76,6 +77,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left = {item for law in laws.values() for item in _left_out(law)}
     config.hook.pytest_deselected(items=[item for item in items if item in left])
     items[:] = [item for item in items if item not in left]
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what was imported stays; Trainer collects garbage before each training, and looked through all of it
 
 
 def _left_out(law: list[pytest.Item]) -> list[pytest.Item]:

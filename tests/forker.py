@@ -6,6 +6,7 @@ Reads lines of JSON: `{"words", "folder", "environment", "log"}` (answers the pr
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -23,6 +24,9 @@ assert finefit.worker.generate
 assert finefit.worker.generation
 assert finefit.worker.rehearse
 assert finefit.worker.train
+
+
+gc.freeze()  # no child looks through what was imported
 
 
 def start(words: list[str], folder: str, environment: dict[str, str], log: str) -> int:

@@ -19,7 +19,7 @@ from finefit.errors import FinefitError
 from finefit.nouns.engine import FSDP2
 from finefit.nouns.images import Images
 from finefit.nouns.job import Job
-from finefit.nouns.knobs import Checkpointing
+from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.loop import Loop
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.rehearsal.build import Built, build
@@ -59,6 +59,16 @@ def recipes(name: str, method: Method, *, is_divided: bool = False, gpu: str = G
             yield recipe
 
 
+def of_the_tour() -> Recipe:
+    """Of a published run that docs/tour.md begins with (FMSA-0013 to 0016 of docs/accuracy.md)."""
+    model, machine = find_model("mistralai/Mistral-7B-v0.1"), machine_named(GPU)
+    knobs = Knobs(
+        max_length=4096, per_device_train_batch_size=8, mixed_precision="no", optim="adamw_torch", loss="full",
+        attn_implementation="flash_attention_2",
+    )  # fmt: skip
+    return Recipe(model, Full(), suited(knobs, model)[0], machine)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", help="all of atlas.csv where none is named")
@@ -74,6 +84,9 @@ def main() -> None:
             for is_divided in (False, True) if arguments.divided else (False,):
                 wanted = recipes(name, METHODS[method], is_divided=is_divided, gpu=arguments.gpu)
                 _build(name, list(wanted), arguments.again)
+    if not arguments.models:
+        tour = of_the_tour()
+        _build(tour.model.id, [tour], arguments.again)
 
 
 def _build(name: str, wanted: list[Recipe], again: bool) -> None:
