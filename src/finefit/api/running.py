@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from finefit.errors import BadInput, Problem
+from finefit.nouns.machine import Machine
+from finefit.nouns.nodes import Nodes, nodes_of
 from finefit.nouns.observer import Observer
 from finefit.nouns.plan import Plan
 from finefit.nouns.planned import NoFit
@@ -23,22 +28,31 @@ LEARNT_STEPS = 10
 
 def train(
     job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer, *, is_foreign: bool = False
-) -> Receipt | NoFit:
+) -> Receipt | NoFit | Path:
     """Plans, trains exactly that, and closes with a receipt. What does not fit is not begun. `is_foreign`: the job is a
-    file of another tool. Raises `BadInput`, `RunFailed`, `Interrupted`."""
+    file of another tool. On a further machine of a run (`nouns.nodes`) it does its share of what the first one plans,
+    and returns the run's folder. Raises `BadInput`, `RunFailed`, `Interrupted`."""
+    nodes = nodes_of(os.environ)
+    if not nodes.is_first:
+        observer.stage(f"waiting for the first machine at {nodes.address}:{nodes.port}")
+        return worker.join(observer.event)
     if resume:
         run = _run_of(Path(job_or_run))
         plan = folder.read_plan(run)
-        refuse_absent(plan.machine)
+        refuse_absent(part(plan.machine, nodes))
         folder.to_resume(run)
         restored(plan.fetched, observer.stage)
     else:
         read = read_job(job_or_run, overrides, is_foreign=is_foreign)
-        refuse_elsewhere(machine_named(read.job.gpu))
+        if nodes.count > 1 and read.job.gpu == "auto":
+            why = "this machine sees its own alone"
+            raise BadInput(Problem("how many GPUs all machines have is not said", "gpu", why, "gpu: 16xH100-80GB"))
+        refuse_elsewhere(part(machine_named(read.job.gpu), nodes))
         found = plan_of(read, observer)
         if isinstance(found, NoFit):
             return found
-        plan, run = found, folder.create(found, Path(job_or_run).stem)
+        plan = replace(found, notes=(*found.notes, *_of_links(nodes)))
+        run = folder.create(plan, Path(job_or_run).stem)
     observer.planned(plan)
     observer.note(f"run folder: {run.path}")
     observer.stage("training")
@@ -46,6 +60,17 @@ def train(
     written = receipt.write(run)
     learn(plan, written)
     return written
+
+
+def part(machine: Machine, nodes: Nodes) -> Machine:
+    """What of a run's machine is here. Raises `BadInput`."""
+    return replace(machine, count=len(nodes.share(machine.count)))
+
+
+def _of_links(nodes: Nodes) -> tuple[str, ...]:
+    if nodes.count == 1:
+        return ()
+    return (f"{nodes.count} machines: the time is of links within one, and those between them are slower",)
 
 
 def learn(plan: Plan, written: Receipt) -> None:

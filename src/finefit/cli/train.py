@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,7 +26,9 @@ def command(
 
     What the job leaves open is the fastest that fits this machine's GPUs, checked with the job's own rows. What does
     not fit is not begun: exit code 3, and what would make it fit. On several GPUs (`gpu: 2xRTX4090`), or processes of
-    the processor (`gpu: 2xcpu`), each is a rank that is started, watched and stopped with the others.
+    the processor (`gpu: 2xcpu`), each is a rank that is started, watched and stopped with the others. On several
+    machines the same command is given to each, with NNODES, NODE_RANK, MASTER_ADDR and perhaps MASTER_PORT in its
+    environment, as for torchrun; `gpu` then counts the GPUs of all, and the first machine plans.
 
     Options named like the keys of a job win over its file: `--max-steps 20`, `--model FOLDER`. With --from, each key of
     the other tool's file is named with what it was read as, or why it was not taken over.
@@ -57,3 +60,5 @@ def command(
             json.write(json.of_receipt(found))
         case Receipt():
             terminal.show_receipt(found)
+        case Path():
+            print(f"this machine's share of {found} is done; the first machine has the receipt")

@@ -47,7 +47,30 @@ def train(run: RunFolder, on_event: Callable[[Event], None]) -> None:
             last, interrupted = _follow(process, tail, on_event)
     finally:
         kill(process)
-    _judge(process.returncode, last, interrupted, run)
+    _judge(process.returncode, last, interrupted, run, run.log)
+
+
+def join(on_event: Callable[[Event], None]) -> Path:
+    """This machine's share of a run that another one leads; returns its folder. Interrupted as `train` is."""
+    scratch = Path(tempfile.mkdtemp(prefix="finefit-"))
+    run, tail = RunFolder(scratch), Tail(scratch / "events.jsonl")
+
+    def heard(event: Event) -> None:
+        nonlocal run
+        if event["event"] == "joined":
+            run = RunFolder(Path(event["run"]))
+        on_event(event)
+
+    with (scratch / "worker.log").open("wb") as log:
+        process = _start("join", str(scratch / "events.jsonl"), log=log, environment={})
+    try:
+        with _signals_interrupt():
+            last, interrupted = _follow(process, tail, heard)
+    finally:
+        kill(process)
+    _judge(process.returncode, last, interrupted, run, scratch / "worker.log")
+    shutil.rmtree(scratch)
+    return run.path
 
 
 def ask(verb: str, orders: Mapping[str, Any], on_event: Callable[[Event], None] | None = None) -> dict[str, Any]:
@@ -130,13 +153,13 @@ def _follow(process: subprocess.Popen[bytes], tail: Tail, on_event: Callable[[Ev
             on_event({"event": "note", "text": "stopping after this step; interrupt again to stop at once"})
 
 
-def _judge(returncode: int, last: Event, interrupted: bool, run: RunFolder) -> None:
+def _judge(returncode: int, last: Event, interrupted: bool, run: RunFolder, log: Path) -> None:
     if returncode == 0:
         return
     if returncode == STOPPED or interrupted:
         raise Interrupted(f"stopped; go on with: finefit train {run.path} --resume")
     reason = last.get("reason") if last["event"] == "failed" else None
-    raise RunFailed(reason or _death(returncode, ""), str(run.log))
+    raise RunFailed(reason or _death(returncode, ""), str(log))
 
 
 def death(process: subprocess.Popen[bytes], log: Path) -> str:

@@ -153,6 +153,8 @@ def event_words(event: Mapping[str, Any]) -> str:
             return "" if loss is None else f"step {event.get('step', 0)} · held-out loss {loss:.4f}{words}"
         case "checkpoint":
             return f"step {event.get('step')} · checkpoint {event.get('path')}"
+        case "joined":
+            return f"training this machine's share of {event.get('run')}"
         case "loaded":
             return f"loaded in {human_seconds(event.get('seconds', 0.0))}"
         case "saved":

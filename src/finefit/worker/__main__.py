@@ -1,6 +1,6 @@
 """The worker as a process: `python -m finefit.worker train RUN`, or `chat ORDERS`, or with another verb and ORDERS OUT:
 rehearse, generation, measure, calibrate, generate, data, fetch, export. A run on several ranks is led by a process that
-forks them.
+forks them; `join EVENTS` is that of a further machine.
 
 Ends with 0 when done, 1 when failed, 2 when the input is wrong, 3 when stopped. OUT holds the answer, or `problems` of
 the input, or why it `failed`; a run says so in its events, a chat on its own pipe. All other words go to stderr. torch
@@ -20,11 +20,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from finefit.errors import BadInput
+from finefit.errors import BadInput, RunFailed
+from finefit.nouns.nodes import nodes_of
 
 from .alone import alone_in
 from .events import Events
 from .ranks.leader import lead, leave_reason
+from .ranks.meeting import hosted, joined
 from .reason import one_line
 from .stop import EXIT_STOPPED, Stop, Stopped
 
@@ -42,6 +44,8 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["train", run]:
             return _train(Path(run))
+        case ["join", events]:
+            return _join(Events(Path(events)))
         case [verb, orders, out] if verb in ANSWERS:
             return _answer(verb, orders, out)
         case ["chat", orders]:
@@ -57,12 +61,46 @@ def _train(run: Path) -> int:
     try:
         orders = json.loads((run / "orders" / "train.json").read_text())
         if "engine" in orders:
-            return lead(run, orders, stop, partial(_rank, run, orders))
+            return _lead(run, orders, stop)
         with alone_in(run):
             return _train_alone(run, orders, stop)
     except Exception as error:
         traceback.print_exc()
         Events(run / "events.jsonl").write("failed", reason=one_line(error))
+        return 1
+
+
+def _lead(run: Path, orders: dict[str, Any], stop: Stop) -> int:
+    """On the only machine, or on the first of several."""
+    nodes, events = nodes_of(os.environ), Events(run / "events.jsonl")
+    if nodes.count > 1:
+        events.write("note", text=f"waiting for {nodes.count - 1} more at {nodes.address}:{nodes.port}")
+    try:
+        meeting = hosted(run, nodes, stop.check)
+    except Stopped:
+        events.write("stopped")
+        return EXIT_STOPPED
+    return lead(meeting, orders, nodes, stop, partial(_rank, run, orders))
+
+
+def _join(events: Events) -> int:
+    """This machine's share of a run that another one plans and writes down."""
+    stop = Stop()
+    stop.listen()
+    try:
+        nodes = nodes_of(os.environ)
+        meeting = joined(nodes, stop.check)
+        events.write("joined", run=str(meeting.run))
+        path = meeting.run / "orders" / "train.json"
+        if not path.exists():
+            raise RunFailed(f"{meeting.run} of the first machine is not seen here: machines of a run share its folder")
+        orders = json.loads(path.read_text())
+        return lead(meeting, orders, nodes, stop, partial(_rank, meeting.run, orders))
+    except Stopped:
+        return EXIT_STOPPED
+    except Exception as error:
+        traceback.print_exc()
+        events.write("failed", reason=one_line(error))
         return 1
 
 

@@ -12,24 +12,26 @@ from typing import Any
 import pytest
 
 from finefit.errors import RunFailed
+from finefit.nouns.nodes import Nodes
 from finefit.worker.ranks.leader import lead, leave_reason
+from finefit.worker.ranks.meeting import Meeting
 from finefit.worker.stop import EXIT_STOPPED
 
 LONG = 60.0
 """Seconds; no test waits for them."""
 Rank = Callable[[int], int]
+ALONE = Nodes()
 
 
 class Asked:
-    """A stop that is asked for from the start, or never."""
+    """A stop that is never asked for."""
 
-    def __init__(self, asked: bool = False) -> None:
-        self.asked = asked
+    asked = False
 
 
-def led(run: Path, rank: Rank, count: int = 3, *, device: str = "cpu", asked: bool = False) -> int:
+def led(run: Path, rank: Rank, count: int = 3, *, device: str = "cpu", stop: Any = None, nodes: Nodes = ALONE) -> int:
     orders = {"device": device, "engine": {"name": "ddp", "ranks": count}}
-    return lead(run, orders, Asked(asked), rank)  # type: ignore[arg-type]
+    return lead(Meeting(nodes.number, run, 4711), orders, nodes, stop or Asked(), rank)
 
 
 def reason(run: Path, rank: Rank, **words: Any) -> str:
@@ -101,8 +103,7 @@ def test_an_interrupt_is_told_to_all(tmp_path: Path) -> None:
         def asked(self) -> bool:
             return len(list(tmp_path.glob("listens-*"))) == 3
 
-    orders = {"device": "cpu", "engine": {"name": "ddp", "ranks": 3}}
-    assert lead(tmp_path, orders, Later(), rank) == EXIT_STOPPED  # type: ignore[arg-type]
+    assert led(tmp_path, rank, stop=Later()) == EXIT_STOPPED
 
 
 @pytest.mark.parametrize(
@@ -132,3 +133,20 @@ def test_each_rank_sees_its_own_card(
         (card, place, str(number), "2") for number, (card, place) in enumerate(zip(seen, local, strict=True))
     ]
     assert told[0][4] == told[1][4] != ""
+
+
+def test_a_further_machines_ranks_go_on_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own cards are counted from the first."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    names = ("RANK", "LOCAL_RANK", "CUDA_VISIBLE_DEVICES", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR")
+
+    def rank(number: int) -> int:
+        (tmp_path / f"{number}").write_text(" ".join(os.environ[name] for name in names))
+        return 0
+
+    nodes = Nodes(3, 1, "first")
+    assert led(tmp_path, rank, 6, device="cuda", nodes=nodes) == 0
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "2": "2 0 0 6 2 first",
+        "3": "3 0 1 6 2 first",
+    }
