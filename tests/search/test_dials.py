@@ -32,6 +32,13 @@ def test_no_engine_is_asked_that_does_not_go_with_the_job(asked: dict[str, Any],
     assert found == {"ddp", "1", "2", "2 optimizer", *DIVIDING} - lacks
 
 
+def test_rows_that_show_images_are_not_divided_by_fsdp() -> None:
+    """Whatever else their job leaves open."""
+    job, machine = Job(model="m", data=""), machine_named("2xRTX4090")
+    usual, seeing = ({_name(one) for _, jobs in engines(job, machine, shows=each) for one in jobs} for each in (0, 1))
+    assert usual - seeing == {"fsdp"}
+
+
 def _name(job: Job) -> str:
     if job.fsdp:
         return "fsdp"

@@ -17,8 +17,10 @@ from test_plan import Heard
 from finefit import api
 from finefit.api import deciding
 from finefit.api.deciding import RUNGS, Decided, Wish, decide
+from finefit.api.searching import Sought
 from finefit.catalog.models import model_named
 from finefit.cli.main import run
+from finefit.lower.images import cannot_show
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job
 from finefit.nouns.machine import Gpu
@@ -36,6 +38,7 @@ from finefit.world.models import find_model
 
 pytestmark = pytest.mark.xdist_group("decided")
 
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 MODEL = "llama-3.2-1b"
 """Whose tapes are shipped."""
 WORDS, BATCH = 1000, 8
@@ -157,20 +160,33 @@ def test_plan_and_run_choose_alike(job_file: str, gpu: str) -> None:
     assert knobs.per_device_train_batch_size * knobs.gradient_accumulation_steps == BATCH
 
 
+def sought_for(job: Job, monkeypatch: pytest.MonkeyPatch) -> tuple[Sought, bool]:
+    """What the search is asked, and whether for engines."""
+    asked: list[tuple[Sought, bool]] = []
+    monkeypatch.setattr(deciding, "search_for", lambda about, *_, has_engines: asked.append((about, has_engines)))
+    machine, model = machine_named(job.gpu), find_model(job.model)
+    recipe = Recipe(model, api.method_of(job), choose(job, machine), machine)
+    wish = Wish(job, checked_files(job, cannot_show(model)), recipe, Told())
+    assert not wish.is_settled
+    wish.searched()
+    return asked[0]
+
+
 @pytest.mark.parametrize(("gpu", "has_engines"), [("RTX4060", False), ("2xRTX4060", True)])
 def test_engines_are_sought_for_several_gpus(
     job_file: str, monkeypatch: pytest.MonkeyPatch, gpu: str, has_engines: bool
 ) -> None:
     """One GPU is trained on as it is, unless the job pins an engine."""
-    asked: list[bool] = []
-    monkeypatch.setattr(deciding, "search_for", lambda *_, has_engines: asked.append(has_engines))
-    job = job_with(job_file, gpu=gpu)
-    machine, model = machine_named(job.gpu), find_model(job.model)
-    recipe = Recipe(model, api.method_of(job), choose(job, machine), machine)
-    wish = Wish(job, checked_files(job), recipe, Told())
-    assert not wish.is_settled
-    wish.searched()
-    assert asked == [has_engines]
+    about, asked = sought_for(job_with(job_file, gpu=gpu), monkeypatch)
+    assert asked == has_engines
+    assert not about.shows
+
+
+def test_a_search_knows_that_rows_show_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With which not every engine goes (tests/search/test_dials.py)."""
+    about, asked = sought_for(job_with(str(EXAMPLES / "pictures.yaml"), gpu="2xRTX4060"), monkeypatch)
+    assert asked
+    assert about.shows
 
 
 @pytest.mark.wide(0)

@@ -66,8 +66,7 @@ class Wish:
     def searched(self) -> Searched:
         model, machine = self.recipe.model, self.recipe.machine
         about = sought(self.job, model, machine, self.files.train)
-        has_engines = machine.count > 1 and not self.files.show  # of which FSDP2 is one
-        return search_for(about, (self.job.method,), self.observer.stage, has_engines=has_engines)
+        return search_for(about, (self.job.method,), self.observer.stage, has_engines=machine.count > 1)
 
     def tried(self, recipe: Recipe) -> Tried:
         shorter = "" if self.gpu is None else ", and two of shorter rows"

@@ -57,6 +57,8 @@ class Sought:
     notes: tuple[str, ...] = ()
     room: int = 0
     # tokens of a sequence, where rows share one
+    shows: bool = False
+    # its rows show images
 
 
 @dataclass
@@ -151,7 +153,7 @@ def search_for(
         raise BadInput(Problem("how fast this GPU is, is not known", where="gpu", why=why, hint="finefit calibrate"))
     rehearsals = Rehearsals(model, machine, say, job.trust_remote_code, images_of(job), task_of(job), builds)
     limit, beside = gpu.sure_bytes, beside_tensors(gpu, None).high
-    tried, agreed = _groups(job, methods, model, machine, has_engines)
+    tried, agreed = _groups(about, methods, has_engines)
     recipes = Recipes(model, machine, about.lengths, rehearsals, limit, builds)
     checked = _Checked(job, say)
     search = Search(limit, beside, checked.high_bytes)
@@ -176,17 +178,15 @@ class _Checked:
         return device.high
 
 
-def _groups(
-    job: Job, methods: Sequence[MethodName], model: Model, machine: Machine, has_engines: bool
-) -> tuple[list[Group], tuple[str, ...]]:
+def _groups(about: Sought, methods: Sequence[MethodName], has_engines: bool) -> tuple[list[Group], tuple[str, ...]]:
     """Of all methods what is on the GPUs, before anything waits for the host; and notes."""
     levels: list[tuple[int, Group]] = []
     notes: tuple[str, ...] = ()
     for name in methods:
-        wished = replace(job, method=name)
-        method, agreed = beside_packed(method_of(wished), model)
+        wished = replace(about.job, method=name)
+        method, agreed = beside_packed(method_of(wished), about.model)
         notes = (*notes, *agreed)
-        groups = list(engines(wished, machine))
+        groups = list(engines(wished, about.machine, shows=about.shows))
         for level, (where, jobs) in enumerate(groups if has_engines else groups[:1]):
             levels.append((level, Group(method, where, tuple(jobs))))
     return [group for _, group in sorted(levels, key=lambda pair: pair[0])], notes
@@ -206,7 +206,8 @@ def sought(job: Job, model: Model, machine: Machine, rows: Rows | None, notes: t
     if job.packing:  # as long as sequences may be; what is not packed is as long as its longest row
         planned_for = job.max_length or lengths.longest
     room = job.max_length or lengths.longest
-    return Sought(replace(job, max_length=planned_for), model, machine, lengths, (*notes, how), room)
+    shows = any(rows.shown)
+    return Sought(replace(job, max_length=planned_for), model, machine, lengths, (*notes, how), room, shows)
 
 
 def _on_engine(job: Job, knobs: Knobs) -> Job:

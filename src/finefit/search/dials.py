@@ -30,10 +30,10 @@ def micro_batches(job: Job, ranks: int) -> list[int]:
     return [size for size in range(1, min(each, LARGEST_MICRO_BATCH) + 1) if each % size == 0]
 
 
-def engines(job: Job, machine: Machine) -> Iterator[tuple[str, list[Job]]]:
+def engines(job: Job, machine: Machine, *, shows: bool = False) -> Iterator[tuple[str, list[Job]]]:
     """Groups of jobs, each with its engine pinned: a later group is asked only where none of an earlier one fits, since
-    what it offloads makes every step wait for the host."""
-    plain = [job] if _is_pinned(job) else list(_without_offload(job, machine))
+    what it offloads makes every step wait for the host. `shows`: the job's rows show images."""
+    plain = [job] if _is_pinned(job) else list(_without_offload(job, machine, shows))
     if job.offload is not None or job.fsdp or job.zero_stage is not None:
         yield "as pinned", plain
         return
@@ -49,16 +49,16 @@ def takes_stage_3(job: Job) -> bool:
     return job.method != "qlora8" and not reads_whole and _goes_with(job, "zero_stage 3")
 
 
-def takes_fsdp(job: Job) -> bool:
+def takes_fsdp(job: Job, shows: bool) -> bool:
     """accelerate divides every block of a vision tower by itself, which is not modelled."""
-    return job.method != "qlora8" and job.image_size is None and _goes_with(job, "fsdp")
+    return job.method != "qlora8" and not shows and job.image_size is None and _goes_with(job, "fsdp")
 
 
 def _is_pinned(job: Job) -> bool:
     return job.zero_stage is not None or job.fsdp
 
 
-def _without_offload(job: Job, machine: Machine) -> Iterator[Job]:
+def _without_offload(job: Job, machine: Machine, shows: bool) -> Iterator[Job]:
     yield job
     if machine.count == 1:
         return
@@ -66,7 +66,7 @@ def _without_offload(job: Job, machine: Machine) -> Iterator[Job]:
     yield replace(job, zero_stage=2)
     if takes_stage_3(job):
         yield replace(job, zero_stage=3)
-    if takes_fsdp(job):
+    if takes_fsdp(job, shows):
         yield replace(job, fsdp=True)
 
 
