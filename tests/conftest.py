@@ -54,7 +54,7 @@ LONGEST = 256
 LENGTHS = {"lora": (LONGEST, 128), "lora, twice": (LONGEST, 192, 128, 96), "qlora4": (LONGEST, 192, 128, 96)}
 """Tokens of a row; of other methods the longest alone."""
 
-FORKED = ("rehearse", "generation", "train", "generate")
+FORKED = ("rehearse", "generation", "train", "generate", "data", "export")
 """What needs nothing that libraries read as they are imported."""
 
 Rehearsed = Callable[[str, int], Recording]

@@ -14,12 +14,16 @@ from typing import Any
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
+import finefit.worker.data
+import finefit.worker.export.run
 import finefit.worker.generate
 import finefit.worker.generation
 import finefit.worker.rehearse
 import finefit.worker.train
 from finefit.worker.__main__ import main
 
+assert finefit.worker.data
+assert finefit.worker.export.run
 assert finefit.worker.generate
 assert finefit.worker.generation
 assert finefit.worker.rehearse

@@ -54,6 +54,7 @@ def test_more_gpus_never_make_fits_into_no(made: Matrix) -> None:
         assert row.verdict != "fits" or all(one.verdict != "no" for one in more), row.name
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize(
     ("gpu", "count", "method"), [("RTX4090", 1, "qlora4"), ("A100-80GB", 1, "lora"), ("A100-80GB", 4, "full")]
 )

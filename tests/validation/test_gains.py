@@ -10,6 +10,7 @@ import pytest
 PAGE = (Path(__file__).parents[2] / "docs" / "gains.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("place", [13, 30, 47])
 def test_a_line_of_the_page_is_what_a_plan_says_today(place: int) -> None:
     job = list(gains.jobs())[place]

@@ -82,6 +82,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("name", RECIPES)
 def test_rehearsed_evaluation_equals_the_real_one_to_the_byte(name: str) -> None:
     """The peak of evaluation, and of every phase of training before it, is that of the real run."""
@@ -138,7 +139,7 @@ def test_more_held_out_rows_take_more() -> None:
     }
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("during", [False, True])
 @pytest.mark.parametrize("lora", [False, True])
 def test_evaluation_expands_over_layers_exactly(lora: bool, during: bool) -> None:

@@ -80,6 +80,7 @@ def test_a_mixture_is_rehearsed_to_the_byte(family: str, method: str) -> None:
     assert curve(fake) == curve(real)
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("implementation", ["eager", "batched_mm", "grouped_mm"])
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_however_experts_run_they_are_rehearsed_to_the_byte(implementation: str, method: str) -> None:
@@ -124,7 +125,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_few_layers_of_experts_expand_to_many_exactly(name: str) -> None:
     """Although their balance is counted outside of the layers, through all of them: every birth and death, in order, to

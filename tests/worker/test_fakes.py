@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from finefit.worker.fake import make_fake
 from finefit.worker.fakes import Fakes
+from finefit.worker.shadow import ControlFlow
 
 SMALL = LlamaConfig(
     hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -24,7 +25,7 @@ def steps(mode: FakeTensorMode, shapes: list[tuple[int, int]]) -> None:
     with torch.device("meta"):
         model: Any = make_fake(AutoModelForCausalLM.from_config(SMALL), mode)
     optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
-    with mode:
+    with mode, ControlFlow(mode):
         for shape in shapes:
             for is_half in (False, True):
                 ids = torch.zeros(shape, dtype=torch.int64)

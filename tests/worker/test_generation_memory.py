@@ -62,6 +62,7 @@ WRITERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_whole_answer_follows_to_the_byte(name: str) -> None:
     """From the prompt and a few tokens at three or four places of an answer follow the live bytes of `generate` after
@@ -110,6 +111,7 @@ EXPANDED = {
 }
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("name", EXPANDED)
 def test_a_few_layers_stand_for_many(name: str) -> None:
     """A recording of a few layers, expanded, is the recording of all: every birth and death, in order, to the byte."""

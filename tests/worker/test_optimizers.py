@@ -21,7 +21,7 @@ RECIPES = {
 }
 
 
-@pytest.mark.wide(3)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_an_optimizer_drops_on_its_way_expands(name: str) -> None:
     """States that are made of nothing, and tensors that live into the next parameter's turn, belong to layers: the few,

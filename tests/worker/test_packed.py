@@ -91,6 +91,7 @@ def real_step(order: dict[str, Any], folder: Path) -> Recording:
     return Recording.from_json(recording_json(recorder, model))
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_packed_checkpoint_is_rehearsed_to_the_byte(name: str, tmp_path: Path) -> None:
     """Its own words decide what is packed and how; the real step, trained from its files, has the rehearsal's bytes."""

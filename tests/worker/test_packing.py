@@ -49,6 +49,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_packed_step_is_rehearsed_to_the_byte(name: str) -> None:
     """A rehearsal has the very peaks of the real packed step on the processor, and the live bytes after every event."""
@@ -104,6 +105,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 ONE, OTHER = [7, 31, 5, 88, 42, 9, 60, 61, 17, 24, 5], [45, 7, 70, 13, 8, 8, 91, 30, 52]
 
 
+@pytest.mark.wide(24)
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", sorted({*APART, "opt"}))
 def test_rows_of_one_sequence_do_not_see_each_other(kind: str, attention: str) -> None:

@@ -158,7 +158,7 @@ GPU = {
 }
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", GPU)
 def test_a_few_layers_stand_for_many_with_their_reference(name: str) -> None:
     """On a GPU, a recording of a few layers, expanded, is the recording of all: every birth and death of the trained

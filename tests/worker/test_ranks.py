@@ -64,7 +64,7 @@ def apart(one: Any, other: Any) -> float:
     return max(abs(ours[0] - theirs[0]) for ours, theirs in pairs)
 
 
-@pytest.mark.wide(3)
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("name", of(*ENGINES))
 def test_ranks_train_as_one_process_does(name: str, finished: Callable[..., Any]) -> None:
     """Two ranks with half of the accumulation have the loss, learning rate and tokens of one process in every step,

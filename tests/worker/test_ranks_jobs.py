@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from finefit import api
+from finefit.cli.main import run
 from finefit.errors import BadInput
 from finefit.lower.ranks import of_ranks
 from finefit.nouns.engine import DDP, FSDP2, Buckets, DeepSpeed
@@ -36,16 +35,16 @@ class Silent:
 @NEEDS_DEEPSPEED
 @pytest.mark.wide(1)
 @pytest.mark.parametrize("name", ["zero2", "zero3-offload"])
-def test_an_example_is_trained_and_held_as_predicted(name: str, tmp_path: Path) -> None:
+def test_an_example_is_trained_and_held_as_predicted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The held-out loss falls; what each rank holds between two steps is what was predicted, within a thousandth; and
     what was saved is read back."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    done = subprocess.run(
-        [sys.executable, "-m", "finefit", "train", f"examples/{name}.yaml", "--json"],
-        cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    receipt = json.loads(done.stdout)
+    monkeypatch.chdir(tmp_path)
+    code, said = run(["train", f"examples/{name}.yaml", "--json"]), capsys.readouterr()
+    assert code == 0, said.err[-3000:]
+    receipt = json.loads(said.out)
     assert receipt["machine"] == "2xcpu"
     assert receipt["eval_loss_after"] < receipt["eval_loss_before"]
     assert (receipt["measured_by"], receipt["peak"], receipt["phases"]) == ("ranks", None, [])

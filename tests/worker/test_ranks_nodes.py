@@ -83,7 +83,7 @@ def machines(
     return make
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", of("ddp", "zero 2", "zero 3"))
 def test_two_machines_train_as_one_does(
     name: str, machines: Callable[..., Machines], new_run: Callable[..., Any], orders: Callable[..., Orders]

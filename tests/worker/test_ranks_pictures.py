@@ -41,7 +41,7 @@ def finished(new_run: NewRun, told: Callable[..., Orders]) -> Callable[..., Any]
     return each_once(new_run, told)
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("micro_batch", [2, 5], ids=["blanks", "a rank of blanks alone"])
 @pytest.mark.parametrize("name", of("ddp", "zero 2", "zero 3"))
 def test_ranks_see_as_one_process_does(name: str, micro_batch: int, finished: Callable[..., Any]) -> None:

@@ -177,7 +177,7 @@ GPU = {
 }
 
 
-@pytest.mark.wide(3)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", GPU)
 def test_five_layers_expand_to_many_exactly(name: str) -> None:
     """A recording of 5 layers, expanded to 9, is the recording of 9: every birth and death, in order, to the byte."""
@@ -228,7 +228,7 @@ KINDS = {
 }
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", KINDS)
 def test_layers_of_several_kinds_expand_exactly(name: str) -> None:
     """What the model repeats is recorded three times at most; expanded, it is the recording of all layers."""

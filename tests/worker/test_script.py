@@ -55,7 +55,7 @@ def run_alone(text: str, folder: Path) -> list[dict[str, Any]]:
     return [one for one in state["log_history"] if "loss" in one]
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_script_trains_as_finefit_does(
     name: str, new_run: Callable[..., Any], orders: Callable[..., dict[str, Any]], tmp_path: Path

@@ -69,6 +69,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize(("family", "way"), some_of(WAYS, 2))
 def test_the_named_rows_take_what_the_real_step_takes(data: str, family: str, way: str) -> None:
     """Each micro-batch that may be the fullest has the very peak of the real step on these rows, in every phase, and

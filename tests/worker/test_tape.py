@@ -108,7 +108,7 @@ def together(name: str) -> pytest.MarkDecorator:
     return pytest.mark.xdist_group(f"tape of {name}")
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=together(name)) for name in RECIPES])
 def test_replay_is_the_rehearsal_at_unseen_points(name: str, pytestconfig: pytest.Config) -> None:
     """At random micro-batches, lengths, ranks and numbers of layers: every storage to the byte."""
@@ -170,6 +170,7 @@ def test_torn_bytes_are_no_tape() -> None:
         decode(encode(tape("lora"))[:-40])
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize("name", RECIPES)
 def test_one_micro_batch_is_cut_from_two(name: str) -> None:
     """A recording of two as one of one: the peaks of a direct one but for single numbers."""

@@ -71,6 +71,7 @@ def test_pairs_that_are_too_long_are_named(pairs: dict[str, str], orders: Any) -
     assert rehearsed(order | REHEARSAL | {"max_length": LONGEST_TOKENS}).parameters
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("name", MADE)
 def test_a_rehearsal_of_pairs_equals_the_run(runs: Any, pairs: dict[str, str], orders: Any, name: str) -> None:
     """Its peaks are the run's to the byte, in every phase: the reference's, and that of held-out pairs."""

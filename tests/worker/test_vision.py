@@ -54,7 +54,7 @@ EXPANDED = {
 }
 
 
-@pytest.mark.wide(2)
+@pytest.mark.wide(1)
 @pytest.mark.parametrize(("family", "way"), some_of(EXPANDED, 2))
 def test_a_few_layers_of_language_stand_for_many_beside_the_whole_tower(family: str, way: str) -> None:
     """On a GPU, a recording of a few layers of the language model with the whole tower, expanded to 9, is the recording

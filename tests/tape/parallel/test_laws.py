@@ -77,6 +77,7 @@ def others(recording: Recording) -> Iterator[tuple[str, list[tuple[int, tuple[st
         yield segment.label, [one for one in found if one[1][0] not in taken and one[1][1] != "optimizer"]
 
 
+@pytest.mark.wide(24)
 @pytest.mark.parametrize("run", EVERYTHING, ids=lambda run: run.id)
 def test_a_composed_recording_is_a_recording(run: Run) -> None:
     """Storages are numbered by their births, none dies before its birth or twice, and the marks are the recording's."""
@@ -224,6 +225,7 @@ def test_the_rank_of_adapters_is_read_from_their_sizes(method: str, rank: int) -
     assert len(rows) == sum("lora_A" in one.name for one in found)
 
 
+@pytest.mark.wide(24)
 @pytest.mark.parametrize("run", EVERYTHING, ids=lambda run: run.id)
 def test_shorter_rows_are_composed_alike(run: Run) -> None:
     """What is composed of a step with rows of another length is the same step with that one's sizes."""

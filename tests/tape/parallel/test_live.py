@@ -13,6 +13,7 @@ from ranks_kit.stored import composed_of, measured_of
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is an extra: '.[deepspeed]'")
 
 
+@pytest.mark.wide(1)
 @pytest.mark.parametrize(
     "run",
     [

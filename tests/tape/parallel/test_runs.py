@@ -23,6 +23,7 @@ REFUSED = {
 """And the beginning of the libraries' own words."""
 
 
+@pytest.mark.wide(66)
 @pytest.mark.parametrize("name", RUNS)
 def test_composed_is_measured(name: str) -> None:
     """On every rank each phase begins, peaks and ends within half a percent of what was measured, and what is held
