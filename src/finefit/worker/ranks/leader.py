@@ -37,10 +37,9 @@ def lead(meeting: Meeting, orders: Mapping[str, Any], nodes: Nodes, stop: Stop, 
     """The exit code of this machine's first rank; `rank` is what each does, in a process of its own, by its number
     among all. Raises `RunFailed`."""
     share = nodes.share(orders["engine"]["ranks"])
-    _reasons(meeting.run, share)
-    ranks = Ranks(
-        {number: _forked(rank, number, _variables(orders, number, nodes, meeting), meeting) for number in share}
-    )
+    _forget_reasons(meeting.run, share)
+    told = {number: _variables(orders, number, nodes, meeting) for number in share}
+    ranks = Ranks({number: _forked(rank, number, told[number], meeting) for number in share})
     try:
         _follow(ranks, stop, meeting)
         if ranks.is_broken or meeting.faults:

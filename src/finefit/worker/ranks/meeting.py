@@ -16,7 +16,7 @@ import json
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -53,20 +53,22 @@ class Line:
     # of the machine at the other end
     opened: socket.socket
     heard: bytes = b""
-    has_ended: bool = False
+    has_failed: bool = False
+    is_over: bool = False
 
     def say(self, **words: Any) -> None:
         with suppress(OSError):  # it is gone, which what is heard of it will say
             self.opened.sendall(json.dumps(words).encode() + b"\n")
 
     def fault(self) -> Fault | None:
-        """Of the other machine, where it has one."""
-        while not self.has_ended and select.select([self.opened], [], [], 0)[0]:
+        """Of the other machine, where it has one that was not heard before."""
+        while not self.is_over and select.select([self.opened], [], [], 0)[0]:
             said = self.told()
-            self.has_ended = said is None or "ended" in said
+            self.is_over = said is None or "ended" in said
             if said is None:
-                return Fault(LOST, time.time(), f"machine {self.number} was lost")
+                return None if self.has_failed else Fault(LOST, time.time(), f"machine {self.number} was lost")
             if "failed" in said:
+                self.has_failed = True
                 return Fault(*said["failed"])
         return None
 
@@ -137,8 +139,8 @@ def hosted(run: Path, nodes: Nodes, check: Callable[[], None]) -> Meeting:
             if time.monotonic() > deadline:
                 raise RunFailed(f"{_named(set(range(1, nodes.count)) - lines.keys())} did not come within an hour")
             if select.select([listening], [], [], RETRY_SECONDS)[0]:
-                line = _greeted(listening.accept()[0], nodes)
-                if line is not None and line.number not in lines:
+                line = _greeted(listening.accept()[0], set(range(1, nodes.count)) - lines.keys(), nodes.count)
+                if line is not None:
                     lines[line.number] = line
     port = free_port(nodes.address)
     for line in lines.values():
@@ -183,16 +185,16 @@ def _listening(nodes: Nodes) -> socket.socket:
         raise RunFailed(f"the first machine cannot listen at {where} (MASTER_ADDR, MASTER_PORT): {error}") from None
 
 
-def _greeted(opened: socket.socket, nodes: Nodes) -> Line | None:
-    """None where who came is no machine of this run."""
+def _greeted(opened: socket.socket, awaited: Collection[int], count: int) -> Line | None:
+    """None where who came is no machine that is waited for, of as many as this one was told."""
     opened.settimeout(RETRY_SECONDS * 10)
     line = Line(-1, opened)
     said = line.told() or {}
     opened.settimeout(None)
-    if said.get("nodes") == nodes.count and said.get("node") in range(1, nodes.count):
+    if said.get("nodes") == count and said.get("node") in awaited:
         line.number = int(said["node"])
         return line
-    line.say(refused=f"the first machine waits for {nodes.count - 1} others, numbered from 1")
+    line.say(refused=f"of {count} machines the first one waits for {_named(awaited)}")
     opened.close()
     return None
 
