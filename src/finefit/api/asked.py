@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, assert_never
 
+from finefit.catalog.clouds import machines_with
 from finefit.errors import BadInput, Problem
 from finefit.nouns.images import Images
 from finefit.nouns.job import Job
@@ -20,6 +21,8 @@ from finefit.world.rows import SHOWN
 
 REFERENCE_GPU = "A100-80GB"
 """Where an estimate names no GPU and none is here."""
+BOARD = 8
+"""GPUs that a machine commonly holds at most; a cloud may have a larger one."""
 
 
 def method_of(job: Job) -> Method:
@@ -69,8 +72,13 @@ def machine_or_reference(gpu: str) -> tuple[Machine, tuple[str, ...]]:
 
 
 def _trouble(machine: Machine) -> tuple[str, ...]:
-    """With what was measured of its cards."""
-    return () if machine.gpu is None else calibrations.trouble(machine.gpu.name)
+    """With what was measured of its cards, and with links that are not known."""
+    if machine.gpu is None:
+        return ()
+    trouble = calibrations.trouble(machine.gpu.name)
+    if machine.count <= BOARD or machines_with(machine.gpu.name, machine.count):
+        return trouble
+    return (*trouble, f"{machine.count} GPUs are timed as if one machine held them; links between machines are slower")
 
 
 def refuse_apart(job: Job, files: Files, machine: Machine, knobs: Knobs) -> None:
