@@ -18,6 +18,8 @@ from finefit.guide.parts import at_peak
 from finefit.nouns.job import Job
 from finefit.world.jobs import read_job
 
+pytestmark = pytest.mark.xdist_group("guide")
+
 MODEL = "meta-llama/Llama-3.2-1B"
 SECTIONS = (
     "Model overview", "Memory by component", "Memory of each GPU with ZeRO", "GPUs in tiers", "Each GPU in detail",

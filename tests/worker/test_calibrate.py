@@ -18,6 +18,8 @@ from finefit.worker.calibration import products
 from finefit.worker.calibration.clock import LEAST, Clock, figure
 from finefit.world.calibrations import read
 
+pytestmark = pytest.mark.xdist_group("calibrate")
+
 ON_GPUS = {"context alone", "context", "copy from host", "copy to peer"}
 
 
