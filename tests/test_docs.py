@@ -69,6 +69,7 @@ def test_every_documented_command_runs(
         code = run(words[1:])
         said = capsys.readouterr().err
         assert code == (2 if command == REFUSED else 0), f"{command}\n{said}"
+        assert "Traceback" not in said
         assert "mistake of finefit" not in said
 
 

@@ -146,10 +146,10 @@ class Run:
     def log(self) -> Path:
         return self.path.with_suffix(".log")
 
-    def start(self, resume: bool = False) -> Forked:
+    def start(self, resume: bool = False, environment: dict[str, str] | None = None) -> Forked:
         (self.path / "orders").mkdir(parents=True, exist_ok=True)
         (self.path / "orders" / "train.json").write_text(json.dumps(self._orders | {"resume": resume}))
-        return self._forker.start("train", self.path, log=self.log)
+        return self._forker.start("train", self.path, log=self.log, environment=environment)
 
     def finish(self, resume: bool = False) -> int:
         return self.start(resume).wait()

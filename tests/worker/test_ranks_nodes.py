@@ -17,22 +17,18 @@ import psutil
 import pytest
 from ranked import ENGINES, Orders, of, on_ranks
 
+from finefit.worker.ranks.meeting import free_port
 from finefit.worker.stop import EXIT_STOPPED
 
 pytestmark = pytest.mark.xdist_group("ranks")
 
+HERE = "127.0.0.1"
 WAIT_SECONDS = 90
 
 
 def told_of_two(number: int, port: int) -> dict[str, str]:
-    told = {"NNODES": "2", "NODE_RANK": str(number), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    told = {"NNODES": "2", "NODE_RANK": str(number), "MASTER_ADDR": HERE, "MASTER_PORT": str(port)}
     return told | {"GLOO_SOCKET_IFNAME": "lo"}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Machines:
@@ -44,14 +40,10 @@ class Machines:
 
     def start(self, resume: bool = False) -> tuple[Any, Any]:
         """The second is there before the first one listens."""
-        port = free_port()
+        port = free_port(HERE)
         log, told = self.folder / "second.log", told_of_two(1, port)
         second = self.forker.start("join", self.events, log=log, environment=told)
-        usual = self.run._forker
-        self.run._forker = Told(usual, told_of_two(0, port))
-        first = self.run.start(resume)
-        self.run._forker = usual
-        return first, second
+        return self.run.start(resume, told_of_two(0, port)), second
 
     def heard(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.events.read_text().splitlines()]
@@ -61,16 +53,6 @@ class Machines:
         while not reached():
             assert time.monotonic() < deadline, self.run.log.read_text()[-2000:]
             time.sleep(0.01)
-
-
-class Told:
-    """A forker whose workers have more in their environment."""
-
-    def __init__(self, forker: Any, environment: dict[str, str]) -> None:
-        self.forker, self.environment = forker, environment
-
-    def start(self, *words: Any, **given: Any) -> Any:
-        return self.forker.start(*words, environment=self.environment, **given)
 
 
 @pytest.fixture
@@ -135,9 +117,8 @@ def test_a_machine_that_is_lost_is_not_waited_for(machines: Callable[..., Machin
 def listening(machines: Callable[..., Machines]) -> Iterator[tuple[Machines, Any, int]]:
     """A first machine that waits for its second."""
     pair = machines("ddp")
-    port = free_port()
-    pair.run._forker = Told(pair.forker, told_of_two(0, port))
-    first = pair.run.start()
+    port = free_port(HERE)
+    first = pair.run.start(environment=told_of_two(0, port))
     pair.until(lambda: bool(pair.run.events("note")))
     yield pair, first, port
     first.terminate()
@@ -150,7 +131,7 @@ def test_who_is_no_machine_of_the_run_is_not_counted(said: bytes, listening: tup
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            stranger = socket.create_connection(("127.0.0.1", port))
+            stranger = socket.create_connection((HERE, port))
             break
         except ConnectionRefusedError:
             assert time.monotonic() < deadline
@@ -169,7 +150,7 @@ def test_machines_have_a_command_line(model_folder: Path, data: dict[str, str], 
     (tmp_path / "job.yaml").write_text(
         f"model: {model_folder}\ndata: {data['train']}\ngpu: 2xcpu\nmax_steps: 2\nglobal_batch_size: 4\n"
     )
-    port = free_port()
+    port = free_port(HERE)
 
     def typed(number: int, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
