@@ -25,6 +25,7 @@ from finefit.nouns.nodes import nodes_of
 
 from .alone import alone_in
 from .events import Events
+from .imports import importing
 from .ranks.leader import lead, leave_reason
 from .ranks.meeting import hosted, joined
 from .reason import one_line
@@ -108,7 +109,8 @@ def _train_alone(run: Path, orders: dict[str, Any], stop: Stop) -> int:
     events = Events(run / "events.jsonl")
     prepare(orders, orders["device"])
     try:
-        from .train import train
+        with importing():
+            from .train import train
 
         stop.check()
         train(run, events, stop)
@@ -125,7 +127,8 @@ def _rank(run: Path, orders: dict[str, Any], number: int) -> int:
     events = Events(run / "events.jsonl" if number == 0 else Path(os.devnull))
     prepare(orders, orders["device"])
     try:
-        from .ranks.train import train
+        with importing():
+            from .ranks.train import train
 
         with alone_in(run) if number == 0 else nullcontext():
             train(run, events, stop)
@@ -143,7 +146,9 @@ def _answer(verb: str, orders: str, out: str) -> int:
     told = json.loads(Path(orders).read_text())
     prepare(told, "cpu" if verb in REHEARSALS else told["device"], several=verb == "calibrate")
     try:
-        import_module(f".{ANSWERS[verb]}", __package__).main(orders, out)
+        with importing():
+            module = import_module(f".{ANSWERS[verb]}", __package__)
+        module.main(orders, out)
     except BadInput as error:
         Path(out).write_text(json.dumps({"problems": [asdict(problem) for problem in error.problems]}))
         return BadInput.exit_code
@@ -156,7 +161,8 @@ def _answer(verb: str, orders: str, out: str) -> int:
 
 def _chat(orders: str) -> int:
     prepare(told := json.loads(Path(orders).read_text()), told["device"])
-    from .chat import main as chat
+    with importing():
+        from .chat import main as chat
 
     return chat(orders)
 

@@ -18,7 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import extract_model_from_parallel
 from datasets import Dataset
+from torch import nn
 from trl import SFTConfig
 
 from . import rehearsed_rows, shown
@@ -80,6 +82,7 @@ def main(orders_path: str, out_path: str) -> None:
     plain = orders["model"] | {"quantization": _of_some_modules(orders["model"]["quantization"]), "prepare": False}
     alike = are_alike(empty_model(plain, read_config(plain)), orders["rehearsal"]["kinds"])
     few, takes = (orders["rehearsal"]["layers"], orders["rehearsal"]["takes"]) if alike else ([None], [])
+    extract_model_from_parallel(nn.Identity())  # imports DeepSpeed where it is installed: before children are forked
     rehearsals = side_by_side([partial(_told, orders, each) for each in few])
     taken = side_by_side([partial(_told, _at(orders, *point), each) for each, *point in takes])
     data = Data(**rehearsals[0]["data"]) if rehearsals and rehearsals[0]["data"] else None

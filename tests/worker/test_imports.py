@@ -1,0 +1,27 @@
+"""Libraries stay, and what comes after them is collected as ever."""
+
+import gc
+
+import pytest
+
+from finefit.worker.imports import importing
+
+
+@pytest.fixture(autouse=True)
+def thawed():
+    yield
+    gc.unfreeze()
+
+
+def test_what_was_imported_is_looked_through_no_more():
+    with importing():
+        assert not gc.isenabled()
+        imported = [[]]
+    assert gc.isenabled()
+    assert not any(each is imported for each in gc.get_objects())
+
+
+def test_a_failed_import_leaves_the_collector_on():
+    with pytest.raises(ImportError), importing():
+        raise ImportError
+    assert gc.isenabled()
