@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finefit.tape.points import Free, first_points, further_points, more_points
+from finefit.tape.points import Free, first_points
 from finefit.tape.sizes import RULERS, Formula, Point, formulas_of, rulers_at, value_at
 from finefit.tape.tape import Bounds
 
@@ -32,32 +32,6 @@ def test_a_byte_off_at_one_point_is_no_formula(formula: Formula, place: int) -> 
     """Near enough is not enough."""
     row = [formula.at(rulers_at(each)) + (number == place) for number, each in enumerate(POINTS)]
     assert formulas_of([row], POINTS) is None
-
-
-@pytest.mark.parametrize("sequences", [1, 2])
-@pytest.mark.parametrize("bounds", [Bounds(), Bounds((511,)), Bounds((2047, 4096)), Bounds((4095,), (512,))])
-def test_the_first_points_meet_every_condition(bounds: Bounds, sequences: int) -> None:
-    """Alone and in company, aligned or not, on both sides of every length and of few tokens; with one, two and three
-    chunks of tokens."""
-    points = first_points(bounds, Free(sequences=sequences))
-    assert {point.sequences for point in points} == {sequences}
-    assert all(set(met) == {True, False} for met in zip(*map(bounds.conditions, points), strict=True))
-    assert {min(point.chunks, 3) for point in points} == {1, 2, 3}
-    assert len({point.rank for point in points}) > 2
-
-
-def test_a_trusted_history_needs_no_further_points() -> None:
-    """And where there is none, nothing is asked for."""
-    assert further_points([], Bounds(), Free()) == []
-
-
-@pytest.mark.parametrize("bounds", [Bounds(), Bounds((2047, 4096)), Bounds((512,), (3072,))])
-def test_points_stay_where_a_recipe_is_free(bounds: Bounds) -> None:
-    """Of one micro-batch and one rank, with room for the images of a row; none of them is asked for twice."""
-    free = Free(rank=8, batch=3, least=700)
-    points = {*first_points(bounds, free), *more_points(bounds, free)}
-    assert len({point.length for point in points}) > 4
-    assert all((point.batch, point.rank) == (3, 8) and point.length > 700 for point in points)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from finefit.nouns.recording import Recording
 from finefit.tape.expand import storages_and_events
 from finefit.tape.micro_batches import with_micro_batches
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, phase_peaks
-from finefit.tape.points import Free, first_points, further_points, more_points
+from finefit.tape.points import Free, first_points, further_points
 from finefit.tape.sizes import Point
 from finefit.tape.tape import Bounds, Take, Tape
 from finefit.tape.written import decode, encode
@@ -97,9 +97,7 @@ def tape(name: str) -> Tape:
                 more = (recorded(name, point, 6),)
                 grown = made.with_take(Take(point, (letters(name, 5), letters(name, 6)), few, more))
             made = grown
-        told = {point for history in made.histories for point in history.points}
-        more_at = more_points(made.bounds, free) if len(made.histories) > 1 else []
-        points = [point for point in more_at if point not in told] or further_points(made.histories, made.bounds, free)
+        points = further_points(made, free)
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from finefit.lower.layers import told
 from finefit.nouns.recording import Recording
 from finefit.run import worker
-from finefit.tape.points import Free, first_points, further_points, more_points
+from finefit.tape.points import Free, first_points, further_points
 from finefit.tape.sizes import Point
 from finefit.tape.tape import Take, Tape
 
@@ -17,7 +17,7 @@ from .recipe import Recipe, take_of
 
 NOTHING: Mapping[str, Tape] = {}
 ROUNDS = 8
-"""Of rehearsals: the first points; more where they tell several histories; proofs; points that these lack."""
+"""Of rehearsals: the first points; proofs; points that their histories lack."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ def _free(recipe: Recipe) -> Free:
 
 
 def _wanted(built: Built) -> Iterator[Asked]:
-    """The first points; where they tell several histories: all conditions, and then what each history lacks."""
+    """The first points; then what the histories lack that they told."""
     recipe, histories, free = built.recipe, built.tape.histories, _free(built.recipe)
     known = {point for history in histories for point in history.points} | set(built.lost)
-    wanted = [*first_points(recipe.bounds, free), *(more_points(recipe.bounds, free) if len(histories) > 1 else ())]
-    missing = [point for point in wanted if point not in known]
-    for number, point in enumerate(missing or further_points(histories, built.tape.bounds, free)):
+    missing = [point for point in first_points(recipe.bounds, free) if point not in known]
+    further = [] if missing else further_points(built.tape, free)
+    for number, point in enumerate([*missing, *(point for point in further if point not in built.lost)]):
         yield Asked(recipe, point, proves=bool(recipe.recorded) and not known and number == 0)
 
 

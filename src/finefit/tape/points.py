@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, pairwise, product
 
-from .sizes import CHUNK_TOKENS, DOCUMENTS, Point
-from .tape import TRUSTED_FROM, Bounds, History
+from .sizes import CHUNK_TOKENS, DOCUMENTS, Point, rulers_at, value_at
+from .tape import TRUSTED_FROM, Bounds, Tape
 
 REACH = 2048
 """Lengths beyond the last bound that are recorded."""
@@ -25,11 +25,11 @@ condition is met and not met."""
 FEW = ((1, 0.62, False, 16), (1, 0.85, True, 8), (3, 0.3, False, 12), (2, 0.45, True, 24))
 """(rows, of a bound of tokens, whether a multiple of 16, rank): where nothing else has as few tokens as that."""
 
-MORE = ((4, 697, 16), (1, 3581, 8), (1, 6007, 8), (1, 9005, 12), (6, 1600, 16))
-"""(micro-batch, length, rank) beyond the last bound: where one history does not tell all, each is told in company and
-alone, of few tokens and of many."""
-
-RANKS = (16, 8, 32, 64)
+COMPANY = (2, 3, 5)
+"""Rows of a micro-batch of several: where one history does not tell all, each must tell of several numbers of them."""
+PARTS = (0.59, 0.74, 0.47)
+"""Of the way between two bounds of tokens."""
+RANKS = (16, 8, 32, 64, 4)
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,6 @@ def _of_few_tokens(usual: Sequence[Point], bounds: Bounds, free: Free) -> Iterat
                     yield Point(rows, length, rank, sequences=free.sequences)
 
 
-def more_points(bounds: Bounds, free: Free) -> list[Point]:
-    last = max((free.least, *bounds.lengths))
-    points = [
-        Point(free.batch or batch, length // free.sequences, rank, sequences=free.sequences)
-        for batch, length, rank in MORE
-    ]
-    return free.left(point for point in points if point.length > last)
-
-
 def _between(low: int, high: int | None, free: Free) -> Iterator[Point]:
     reach = (REACH if high is None else min(high - low, REACH)) // free.sequences
     for chunks, several, fraction, aligned, rank in PLACES:
@@ -102,36 +93,72 @@ def _length(near: int, aligned: bool) -> int:
     return near // 16 * 16 if aligned else near | 1
 
 
-def further_points(histories: Sequence[History], bounds: Bounds, free: Free) -> list[Point]:
-    """What the histories lack: where one has too few points to be trusted, more under the conditions of those it has;
-    else a point where its formulas do not agree."""
-    known = {point for history in histories for point in history.points}
+def further_points(tape: Tape, free: Free) -> list[Point]:
+    """What its histories lack: where there are several, points under conditions of which none of them tells; then what
+    makes each of them sure."""
+    untold = _untold(tape, free) if len(tape.histories) > 1 else []
+    return untold or _unsure(tape, free)
+
+
+def _untold(tape: Tape, free: Free) -> list[Point]:
+    """One point under each."""
+    first = {tape.bounds.conditions(point): point for point in reversed(crossed(tape.bounds, free))}
+    return [point for point in first.values() if not tape.is_told(point)]
+
+
+def crossed(bounds: Bounds, free: Free) -> list[Point]:
+    """Every condition beside every other: one row alone and some in company, a multiple of 16 or not, between any two
+    neighbouring bounds of length and of tokens, up to three chunks."""
+    chunks = [CHUNK_TOKENS * number for number in range(4)]
+    edges = sorted({*chunks, *(bound for bound in bounds.tokens if bound < chunks[-1])})
+    found = []
+    for number, ((low, high), is_aligned) in enumerate(product(pairwise(edges), (False, True))):
+        rank, turn = RANKS[number % len(RANKS)], number % len(COMPANY)
+        tokens = low + (high - low) * PARTS[turn]
+        for rows in (1, *COMPANY[turn:], *COMPANY[:turn]) if free.batch is None else (free.batch,):
+            length = _length(int(tokens / rows / free.sequences), is_aligned)
+            point = Point(rows, length, rank, sequences=free.sequences)
+            if length > max(16, free.least) and low < point.tokens <= high:
+                found.append(point)
+    return free.left(found)
+
+
+def _unsure(tape: Tape, free: Free) -> list[Point]:
+    """Where one has too few points to be trusted, more under the conditions of those it has; else a point where its
+    formulas do not agree."""
+    known = {point for history in tape.histories for point in history.points}
     found: list[Point] = []
-    for history in histories:
-        alike = {bounds.conditions(point): point for point in history.points}
-        nearby = [_near(point, bounds, free) for point in alike.values()]
-        missing = TRUSTED_FROM - len(history.points)
-        for wanted in range(missing):
+    for history in tape.histories:
+        alike = {tape.bounds.conditions(point): point for point in history.points}
+        nearby = [_near(point, tape.bounds, free) for point in alike.values()]
+        for wanted in range(TRUSTED_FROM - len(history.points)):
             point = next(p for p in nearby[wanted % len(nearby)] if p not in known)
             known.add(point)
             found.append(point)
-        if missing <= 0 and history.formulas is not None:
-            found += [point for point in _probes(bounds, free) if _is_unclear(history, bounds, point)][:1]
-    return found
+    return [*found, *_unclear(tape, free)]
+
+
+def _unclear(tape: Tape, free: Free) -> Iterator[Point]:
+    """The first point of each history where its formulas of one size do not agree."""
+    doubtful = [(each, [formulas for formulas in each.formulas or () if len(formulas) > 1]) for each in tape.histories]
+    left = {id(history): formulas for history, formulas in doubtful if formulas}
+    for point in _probes(tape.bounds, free) if left else ():
+        history = tape.history_at(point)
+        if history is not None and id(history) in left:
+            values = rulers_at(point, history.widths)
+            if None in (value_at(formulas, values) for formulas in left[id(history)]):
+                del left[id(history)]
+                yield point
 
 
 def _probes(bounds: Bounds, free: Free) -> Iterator[Point]:
-    """All first points, also with other ranks, and a little beyond multiples of 128, where paddings are told apart: to
-    32 and 64 by one more, and of multiples of 16 by sixteen more."""
-    for point in (*first_points(bounds, free), *more_points(bounds, free)):
+    """Points under all conditions, also with other ranks, and a little beyond multiples of 128, where paddings are told
+    apart: to 32 and 64 by one more, and of multiples of 16 by sixteen more."""
+    for point in (*first_points(bounds, free), *crossed(bounds, free)):
         whole = point.length // 128 * 128
         for length in (point.length, whole + 33, whole + 1, whole + 16):
-            if length > free.least:
+            if length > max(16, free.least):
                 yield from (replace(point, length=length, rank=rank) for rank in free.ranks)
-
-
-def _is_unclear(history: History, bounds: Bounds, point: Point) -> bool:
-    return history.covers(point, bounds) and history.numbers(point) is None
 
 
 def _near(point: Point, bounds: Bounds, free: Free) -> Iterator[Point]:

@@ -4,11 +4,13 @@ Recordings of one recipe at several points (B, S) tell one history where the sam
 order; then only sizes differ, and `sizes.py` knows them between the points. Where kernels change (one row alone, a
 length that is no multiple of 16, a sliding window exceeded), it may be another history, and a tape has several. A point
 is answered only where each of its conditions was met by a recorded point of one history; else it must be rehearsed.
+
+Does not know: a kernel that changes only where two conditions come together that no recorded point met together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,6 +26,10 @@ TRUSTED_FROM = 3
 """Points of one history: a formula has at most two unknowns, and must be right at one point more."""
 
 
+Conditions = tuple[bool, ...]
+"""Each met, or not, by a point."""
+
+
 @dataclass(frozen=True)
 class Bounds:
     """Beyond which values a recipe's kernels may change, and what else its sizes depend on."""
@@ -35,7 +41,7 @@ class Bounds:
     widths: tuple[int, ...] = ()
     # of matrices with adapters
 
-    def conditions(self, point: Point) -> tuple[bool, ...]:
+    def conditions(self, point: Point) -> Conditions:
         return (
             point.batch == 1,
             point.length % 16 == 0,
@@ -150,13 +156,6 @@ class History:
         known = tuple(number for number in found if number is not None)
         return known if len(known) == len(found) else None
 
-    def covers(self, point: Point, bounds: Bounds) -> bool:
-        """Whether the point was recorded, or each of its conditions was met by one that was."""
-        if point in self.points:
-            return True
-        met = [bounds.conditions(each) for each in self.points]
-        return all(asked in seen for asked, seen in zip(bounds.conditions(point), zip(*met, strict=True), strict=True))
-
     def tells(self, few: Recording) -> bool:
         """Whether these are the births and deaths of it."""
         told = with_turns_like(self.few, few, self.layers)
@@ -211,9 +210,28 @@ class Tape:
         return None if history is None else history.at(point, layers)
 
     def history_at(self, point: Point) -> History | None:
-        """The one that tells of this point; None where none does, or where two could."""
-        covering = [history for history in self.histories if history.covers(point, self.bounds)]
-        return covering[0] if len(covering) == 1 else None
+        """None where none tells of this point, or where two could."""
+        telling = self._telling(point)
+        return telling[0] if len(telling) == 1 else None
+
+    def is_told(self, point: Point) -> bool:
+        """Or under its conditions there are two histories, and more points would not part them."""
+        conditions = self.bounds.conditions(point)
+        return self.history_at(point) is not None or any(conditions in met for met in self._met)
+
+    def _telling(self, point: Point) -> list[History]:
+        """Those that have this point, else those recorded under all of its conditions, else under each of them."""
+        conditions = self.bounds.conditions(point)
+        return (
+            [history for history in self.histories if point in history.points]
+            or [history for history, met in zip(self.histories, self._met, strict=True) if conditions in met]
+            or [history for history, met in zip(self.histories, self._met, strict=True) if _are_met(conditions, met)]
+        )
+
+    @cached_property
+    def _met(self) -> tuple[Set[Conditions], ...]:
+        """By each history's points."""
+        return tuple({self.bounds.conditions(point) for point in history.points} for history in self.histories)
 
     def with_take(self, take: Take) -> Tape:
         """With what was recorded at one more point. A take of no known history whose layers do not extend, is lost."""
@@ -241,6 +259,11 @@ class Take:
     more: tuple[Recording, ...] = ()
     is_whole: bool = False
     # all layers, in `few`
+
+
+def _are_met(conditions: Conditions, met: Set[Conditions]) -> bool:
+    """Each of them, by any."""
+    return all(asked in seen for asked, seen in zip(conditions, zip(*met, strict=True), strict=True))
 
 
 def _longer(history: History, point: Point, few: Recording) -> History:
