@@ -5,6 +5,7 @@ Importing this must stay cheap (`--help` answers at once): commands import what 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -66,7 +67,14 @@ def finefit(
     """Fine-tune on the GPU you have, with the memory known before the run: plan, train, receipt."""
 
 
+BRIEF = {"estimate", "plan", "launch", "guide", "matrix", "prices", "receipt"}
+"""Commands that compute and end: what they make is numbers by the hundred thousand, and nearly nothing of it goes round
+in circles. To look for those took 6 % of a plan (`docs/log.md`)."""
+
+
 def main() -> None:
+    if BRIEF & set(sys.argv[1:2]):
+        gc.disable()
     sys.exit(run(sys.argv[1:]))
 
 
