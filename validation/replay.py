@@ -39,6 +39,8 @@ MODELS = (
 )  # fmt: skip
 METHODS: dict[str, Method] = {"lora": LoRA(), "full": Full(), "qlora4": QLoRA()}
 SHAPES: tuple[Checkpointing, ...] = ("all", 0, 6)
+REACH = 2048
+"""No sequence is longer; of a model that has fewer positions, none is longer than these."""
 ROUND = 10
 """Rehearsals of one worker, so that what is done is kept often."""
 
@@ -64,7 +66,8 @@ def summary(rows: list[dict[str, Any]]) -> str:
 def _hold(name: str, method: Method, count: int) -> None:
     done = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     known = sum((row["model"], row["method"]) == (name, name_of(method)) for row in done)
-    wanted = list(_unseen(f"{name} {name_of(method)}", method, count))[known:]
+    most = find_model(name).positions or REACH
+    wanted = list(_unseen(f"{name} {name_of(method)}", method, count, most))[known:]
     if not wanted:
         return
     recipes = [_recipe(name, method, LAYERS, n) for n in SHAPES]
@@ -83,12 +86,13 @@ def _hold(name: str, method: Method, count: int) -> None:
     print(f"{name} {name_of(method)}: {summary(done)}", flush=True)
 
 
-def _unseen(seed: str, method: Method, count: int) -> Iterator[tuple[int, Checkpointing, int, int, Method]]:
+def _unseen(seed: str, method: Method, count: int, most: int) -> Iterator[tuple[int, Checkpointing, int, int, Method]]:
     """(layers, checkpointed, micro-batch, length, method of some rank): the same for any count, as far as it goes."""
     seeded = random.Random(seed)
     for _ in range(count):
         layers = seeded.randint(LAYERS - 1, LAYERS)
-        length = seeded.choice([seeded.randint(520, 2040), 16 * seeded.randint(40, 127)])
+        odd, aligned = seeded.randint(most // 4 + 8, most - 8), 16 * seeded.randint(most // 51, most // 16 - 1)
+        length = seeded.choice([odd, aligned])
         rank = seeded.choice([4, 8, 16, 32, 64])
         checkpointed = seeded.choice(["all", 0, *range(4, layers - 3)])
         at = method if isinstance(method, Full) else replace(method, r=rank)

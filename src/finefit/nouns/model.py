@@ -35,3 +35,10 @@ class Model:
                 if isinstance(holder.get(key), int):
                     return int(holder[key])
         return None
+
+    @property
+    def positions(self) -> int | None:
+        """More tokens than these a sequence cannot have; None where positions are computed as they come. `n_positions`
+        is the size of a table in transformers 5.23 (GPT-2, GPT-J, CodeGen, gpt_bigcode)."""
+        found = self.config.get("n_positions")
+        return found if isinstance(found, int) else None

@@ -75,7 +75,7 @@ def _free(recipe: Recipe) -> Free:
     """A tape with images is of one micro-batch."""
     rank = None if recipe.point.rank and recipe.rank_is_free else recipe.point.rank
     if recipe.images is None:
-        return Free(rank, recipe.point.sequences, is_flat=recipe.knobs.packing)
+        return Free(rank, recipe.point.sequences, most=recipe.model.positions, is_flat=recipe.knobs.packing)
     return Free(rank, recipe.point.sequences, recipe.point.batch, recipe.least_length)
 
 

@@ -53,6 +53,10 @@ def suited(knobs: Knobs, model: Model) -> tuple[Knobs, tuple[str, ...]]:
     """As the model can run them, and what was changed for it. Raises `BadInput` where it cannot."""
     if knobs.packing:
         refuse_mixed(model)
+    if model.positions is not None and knobs.max_length > model.positions:
+        what = f"{model.id} has {model.positions:,} positions"
+        why = f"a sequence of {knobs.max_length:,} tokens would ask for more"
+        raise BadInput(Problem(what, "max_length", why, f"max_length: {model.positions}"))
     kind = (model.config.get("text_config") or model.config).get("model_type")
     if knobs.attn_implementation != "sdpa" or kind not in WITHOUT_SDPA:
         return knobs, ()

@@ -44,6 +44,8 @@ class Free:
     # the one of all; None: several
     least: int = 0
     # lengths are beyond it
+    most: int | None = None
+    # no sequence is longer
     is_flat: bool = False
     # a micro-batch of several rows is one sequence
 
@@ -51,6 +53,15 @@ class Free:
         """As far as they are free."""
         ranked = list(points) if self.rank is None else [replace(point, rank=self.rank) for point in points]
         return [Point(1, point.tokens, point.rank, documents=DOCUMENTS) for point in ranked] if self.is_flat else ranked
+
+    def has(self, length: int) -> bool:
+        """As the length of a row."""
+        return max(16, self.least) < length <= (self.most or length)
+
+    def company(self, tokens: float) -> tuple[int, ...]:
+        """Rows of several that share so many tokens; each as short as it must be."""
+        least = int(tokens // (self.most * self.sequences)) if self.most else 0
+        return tuple(rows + least for rows in COMPANY)
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -60,7 +71,7 @@ class Free:
 def first_points(bounds: Bounds, free: Free) -> list[Point]:
     """Some between any two neighbouring bounds of length, with few and with many tokens."""
     edges = [free.least, *(bound for bound in sorted(bounds.lengths) if bound > free.least)]
-    ranges = zip(edges, [*edges[1:], None], strict=True)
+    ranges = zip(edges, [*edges[1:], free.most], strict=True)
     usual = [point for low, high in ranges for point in _between(low, high, free)]
     return free.left([*usual, *_of_few_tokens(usual, bounds, free)])
 
@@ -115,10 +126,11 @@ def crossed(bounds: Bounds, free: Free) -> list[Point]:
     for number, ((low, high), is_aligned) in enumerate(product(pairwise(edges), (False, True))):
         rank, turn = RANKS[number % len(RANKS)], number % len(COMPANY)
         tokens = low + (high - low) * PARTS[turn]
-        for rows in (1, *COMPANY[turn:], *COMPANY[:turn]) if free.batch is None else (free.batch,):
+        company = free.company(tokens)
+        for rows in (1, *company[turn:], *company[:turn]) if free.batch is None else (free.batch,):
             length = _length(int(tokens / rows / free.sequences), is_aligned)
             point = Point(rows, length, rank, sequences=free.sequences)
-            if length > max(16, free.least) and low < point.tokens <= high:
+            if free.has(length) and low < point.tokens <= high:
                 found.append(point)
     return free.left(found)
 
@@ -157,7 +169,7 @@ def _probes(bounds: Bounds, free: Free) -> Iterator[Point]:
     for point in (*first_points(bounds, free), *crossed(bounds, free)):
         whole = point.length // 128 * 128
         for length in (point.length, whole + 33, whole + 1, whole + 16):
-            if length > max(16, free.least):
+            if free.is_flat or free.has(length):
                 yield from (replace(point, length=length, rank=rank) for rank in free.ranks)
 
 
@@ -168,7 +180,7 @@ def _near(point: Point, bounds: Bounds, free: Free) -> Iterator[Point]:
             for length in (point.length - 16 * step * 3, point.length + 16 * step * 5):
                 near = replace(point, batch=batch, length=length, rank=free.ranks[step % len(free.ranks)])
                 if (
-                    length > max(16, free.least)
+                    (free.is_flat or free.has(length))
                     and near.chunks == point.chunks
                     and bounds.conditions(near) == bounds.conditions(point)
                 ):
