@@ -7,11 +7,14 @@ import pytest
 from finefit.errors import BadInput
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.model import Model
+from finefit.nouns.recording import Recording
 from finefit.search.choice import suited
-from finefit.tape.points import Free, crossed, first_points
-from finefit.tape.tape import Bounds
+from finefit.tape.points import Free, crossed, first_points, further_points
+from finefit.tape.sizes import Point
+from finefit.tape.tape import Bounds, History, Tape
 from finefit.world.models import find_model
 
+EMPTY = Recording(1, (), (), (), (), (), (), 0, 0)
 LEARNT, COMPUTED = Model("small", {"model_type": "gpt2", "n_positions": 128}), find_model("Qwen/Qwen2.5-0.5B")
 
 
@@ -30,7 +33,13 @@ def test_one_token_more_is_refused() -> None:
 @pytest.mark.parametrize("sequences", [1, 2])
 def test_no_tape_is_recorded_beyond_them(sequences: int) -> None:
     """And yet with one, two and three chunks of tokens."""
-    free, bounds = Free(0, sequences, most=LEARNT.positions), Bounds((), (3072,))
+    free, bounds = Free(0, sequences, most=LEARNT.positions), Bounds((), (512, 3072))
     points = [*first_points(bounds, free), *crossed(bounds, free)]
     assert all(point.length <= 128 for point in points)
     assert {point.chunks for point in crossed(bounds, free)} == {1, 2, 3}
+
+
+def test_a_row_with_no_room_about_it_ends_the_search() -> None:
+    """A history of one point that no other of its kind is near to: nothing more is asked for."""
+    alone = History(EMPTY, "a", (), (Point(1, 59),), (), (), ((0,), (0,)))
+    assert further_points(Tape((alone,), Bounds(), {}), Free(0, most=64)) == []

@@ -51,7 +51,7 @@ def data(
     else:
         lengths, counted = _counted(path, rows, found, has_tokenizer)
         notes += () if not rows.shown else (IMAGES,) if found is None else (GROWN,)
-    limit = max_length or _limit(found)
+    limit = max_length or (None if found is None else found.made_for)
     is_pairs = rows.format.trained == "pairs"
     return DataReport(
         path=path,
@@ -114,12 +114,3 @@ def _looked(
         ),
         checks=tuple(Check(**check) for check in answer["checks"]),
     ), ()
-
-
-def _limit(model: Model | None) -> int | None:
-    """Positions that the model knows."""
-    if model is None:
-        return None
-    inner = model.config.get("text_config") or {}
-    limit = model.config.get("max_position_embeddings", inner.get("max_position_embeddings"))
-    return limit if isinstance(limit, int) and limit > 0 else None

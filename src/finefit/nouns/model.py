@@ -22,23 +22,30 @@ class Model:
 
     @property
     def layers(self) -> int:
-        for holder in (self.config.get("text_config") or {}, self.config):
-            for key in ("num_hidden_layers", "n_layer", "num_layers", "n_layers"):
-                if isinstance(holder.get(key), int):
-                    return int(holder[key])
-        raise AssertionError(f"no layer count in the configuration of {self.id}")
+        found = self._first("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+        assert found is not None, f"no layer count in the configuration of {self.id}"
+        return found
 
     @property
     def hidden_size(self) -> int | None:
-        for holder in (self.config.get("text_config") or {}, self.config):
-            for key in ("hidden_size", "n_embd", "d_model"):
-                if isinstance(holder.get(key), int):
-                    return int(holder[key])
-        return None
+        return self._first("hidden_size", "n_embd", "d_model")
+
+    @property
+    def made_for(self) -> int | None:
+        """Tokens of a sequence that it was trained on, as its configuration says."""
+        found = self._first("max_position_embeddings")
+        return found if found is not None and found > 0 else None
 
     @property
     def positions(self) -> int | None:
         """More tokens than these a sequence cannot have; None where positions are computed as they come. `n_positions`
         is the size of a table in transformers 5.23 (GPT-2, GPT-J, CodeGen, gpt_bigcode)."""
-        found = self.config.get("n_positions")
-        return found if isinstance(found, int) else None
+        return self._first("n_positions")
+
+    def _first(self, *keys: str) -> int | None:
+        """Of the language model where it has a configuration of its own."""
+        for holder in (self.config.get("text_config") or {}, self.config):
+            for key in keys:
+                if isinstance(holder.get(key), int):
+                    return int(holder[key])
+        return None

@@ -84,8 +84,8 @@ def _wanted(built: Built) -> Iterator[Asked]:
     recipe, histories, free = built.recipe, built.tape.histories, _free(built.recipe)
     known = {point for history in histories for point in history.points} | set(built.lost)
     missing = [point for point in first_points(recipe.bounds, free) if point not in known]
-    further = [] if missing else further_points(built.tape, free)
-    for number, point in enumerate([*missing, *(point for point in further if point not in built.lost)]):
+    wanted = missing or [point for point in further_points(built.tape, free) if point not in built.lost]
+    for number, point in enumerate(wanted):
         yield Asked(recipe, point, proves=bool(recipe.recorded) and not known and number == 0)
 
 

@@ -132,7 +132,7 @@ def spent_on(basis: Basis) -> Iterator[Turn]:
     if twice <= LARGEST_MICRO_BATCH and job.global_batch_size % (twice * basis.machine.count) == 0:
         yield Turn(f"micro-batch {twice} and half the accumulation", basis.batch(twice))
     yield from _less_divided(basis)
-    if 2 * basis.length <= _positions(basis.model):
+    if 2 * basis.length <= (basis.model.made_for or 0):
         yield Turn(f"rows of {2 * basis.length:,} tokens", {"max_length": 2 * basis.length}, "what is read")
     if job.method != "full":
         yield Turn(f"rank {2 * job.lora_r}", _rank(job, 2 * job.lora_r), "what is learnt")
@@ -173,13 +173,6 @@ def _rank(job: Job, rank: int) -> dict[str, Any]:
 def _three_quarters(job: Job, layers: int) -> int:
     now = job.gradient_checkpointing
     return (now if isinstance(now, int) else layers) * 3 // 4
-
-
-def _positions(model: Model) -> int:
-    for holder in (model.config.get("text_config") or {}, model.config):
-        if isinstance(holder.get("max_position_embeddings"), int):
-            return int(holder["max_position_embeddings"])
-    return 0
 
 
 def _asked(

@@ -53,14 +53,19 @@ def suited(knobs: Knobs, model: Model) -> tuple[Knobs, tuple[str, ...]]:
     """As the model can run them, and what was changed for it. Raises `BadInput` where it cannot."""
     if knobs.packing:
         refuse_mixed(model)
-    if model.positions is not None and knobs.max_length > model.positions:
-        what = f"{model.id} has {model.positions:,} positions"
-        why = f"a sequence of {knobs.max_length:,} tokens would ask for more"
-        raise BadInput(Problem(what, "max_length", why, f"max_length: {model.positions}"))
+    _refuse_long(knobs.max_length, model)
     kind = (model.config.get("text_config") or model.config).get("model_type")
     if knobs.attn_implementation != "sdpa" or kind not in WITHOUT_SDPA:
         return knobs, ()
     return replace(knobs, attn_implementation="eager"), (f"{kind} has no sdpa in transformers: attention is eager",)
+
+
+def _refuse_long(length: int, model: Model) -> None:
+    """Raises `BadInput`."""
+    if model.positions is not None and length > model.positions:
+        why = f"a sequence of {length:,} tokens would ask for more"
+        hint = f"max_length: {model.positions}"
+        raise BadInput(Problem(f"{model.id} has {model.positions:,} positions", "max_length", why, hint))
 
 
 def _micro_batch(job: Job, machine: Machine) -> int:

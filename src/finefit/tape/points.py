@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, pairwise, product
+from itertools import pairwise, product
 
 from .sizes import CHUNK_TOKENS, DOCUMENTS, Point, rulers_at, value_at
 from .tape import TRUSTED_FROM, Bounds, Tape
@@ -30,6 +30,8 @@ COMPANY = (2, 3, 5)
 PARTS = (0.59, 0.74, 0.47)
 """Of the way between two bounds of tokens."""
 RANKS = (16, 8, 32, 64, 4)
+STEPS = 100
+"""Away from a point at most: where rows may not be long, there may be none near it."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class Free:
         return max(16, self.least) < length <= (self.most or length)
 
     def company(self, tokens: float) -> tuple[int, ...]:
-        """Rows of several that share so many tokens; each as short as it must be."""
-        least = int(tokens // (self.most * self.sequences)) if self.most else 0
-        return tuple(rows + least for rows in COMPANY)
+        """Numbers of several rows that share so many tokens: more of them where rows may not be long."""
+        more = int(tokens // (self.most * self.sequences)) if self.most else 0
+        return tuple(rows + more for rows in COMPANY)
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -83,7 +85,7 @@ def _of_few_tokens(usual: Sequence[Point], bounds: Bounds, free: Free) -> Iterat
             for batch, part, aligned, rank in FEW:
                 rows = free.batch or batch
                 length = _length(int(part * bound * batch / rows / free.sequences), aligned)
-                if length > free.least:
+                if free.has(length):
                     yield Point(rows, length, rank, sequences=free.sequences)
 
 
@@ -144,9 +146,10 @@ def _unsure(tape: Tape, free: Free) -> list[Point]:
         alike = {tape.bounds.conditions(point): point for point in history.points}
         nearby = [_near(point, tape.bounds, free) for point in alike.values()]
         for wanted in range(TRUSTED_FROM - len(history.points)):
-            point = next(p for p in nearby[wanted % len(nearby)] if p not in known)
-            known.add(point)
-            found.append(point)
+            point = next((p for p in nearby[wanted % len(nearby)] if p not in known), None)
+            if point is not None:
+                known.add(point)
+                found.append(point)
     return [*found, *_unclear(tape, free)]
 
 
@@ -175,7 +178,7 @@ def _probes(bounds: Bounds, free: Free) -> Iterator[Point]:
 
 def _near(point: Point, bounds: Bounds, free: Free) -> Iterator[Point]:
     """Further and further from a point, always under its conditions, with as many chunks of tokens."""
-    for step in count(1):
+    for step in range(1, STEPS):
         for batch in {point.batch, 1 if free.is_flat else free.batch or point.batch + step}:
             for length in (point.length - 16 * step * 3, point.length + 16 * step * 5):
                 near = replace(point, batch=batch, length=length, rank=free.ranks[step % len(free.ranks)])
