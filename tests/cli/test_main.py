@@ -43,6 +43,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert found.stdout == "[]\n", found.stderr
 
 
+def test_an_estimate_imports_no_more_than_it_needs() -> None:
+    """Nor what a plan, a run or a receipt is, which would be half of all that it imports."""
+    libraries = ("pydantic", "torch", "numpy", "yaml")
+    needless = (*libraries, "finefit.nouns.plan", "finefit.nouns.receipt", "finefit.world.rows")
+    asks = (
+        "import sys; from finefit.cli.main import run; "
+        "assert run(['estimate', 'llama-3.2-1b', '--gpu', 'L4', '--max-length', '512']) == 0; "
+        f"print([m for m in {needless} if m in sys.modules], file=sys.stderr)"
+    )
+    found = process(asks)
+    assert found.stderr == "[]\n", found.stderr
+
+
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
 def test_help_lists_every_command(cli: Cli, words: tuple[str, ...]) -> None:
     """No words are a question too."""

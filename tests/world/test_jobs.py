@@ -64,6 +64,8 @@ BAD = [
     ("learning_rate: -1e-4", "3: learning_rate", "out of range\n    try: above 0"),
     ("num_train_epochs: 0", "3: num_train_epochs", "out of range"),
     ("profile_steps: 5-3", "3: profile_steps", "5-3 is out of range\n    try: optimizer steps, like 3-5"),
+    ("max_length: ²", "3: max_length", "'²' is not a whole number"),
+    (f"max_length: '{'9' * 5000}'", "3: max_length", "is not a whole number"),
     ("profile_steps: some", "3: profile_steps", "some is out of range"),
     ("profile_steps: 0", "3: profile_steps", "0 is out of range"),
     ("max_steps: 4\nprofile_steps: 3-5", "4: profile_steps", "there is no step 5\n    why: max_steps is 4"),

@@ -30,7 +30,8 @@ from finefit.world.jobs import ReadJob, read_job
 from finefit.world.models import find_model
 from finefit.world.pictures import refuse_blind
 
-from .asked import method_of, refuse_apart
+from .apart import refuse_apart
+from .asked import method_of
 from .deciding import Decided, Wish, decide
 from .estimating import pace
 from .fetching import RowsHere, rows_here

@@ -26,7 +26,8 @@ from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, task_of
 from finefit.world.models import find_model, with_tokenizer
 
-from .asked import machine_or_reference, method_of, refuse_apart
+from .apart import refuse_apart
+from .asked import machine_or_reference, method_of
 from .fetching import rows_here
 
 OF_ONE_RANK = (

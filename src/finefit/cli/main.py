@@ -42,15 +42,6 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 INTERRUPTED = 130
 """What Typer returns after Ctrl-C where it catches it first."""
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,  # plain help has room for the whole of our options' names
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for name, (command, settings) in COMMANDS.items():
-    app.command(name, context_settings=settings)(command)
-
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -58,8 +49,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
-def finefit(
+def _finefit(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
@@ -67,21 +57,40 @@ def finefit(
     """Fine-tune on the GPU you have, with the memory known before the run: plan, train, receipt."""
 
 
+def _app(words: Sequence[str]) -> typer.Typer:
+    """All commands; where one is named, it alone: to go through the options of all is a 20th of an estimate."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,  # plain help has room for the whole of our options' names
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_finefit)
+    for name in COMMANDS.keys() & words[:1] or COMMANDS:
+        command, settings = COMMANDS[name]
+        app.command(name, context_settings=settings)(command)
+    return app
+
+
 BRIEF = {"estimate", "plan", "launch", "guide", "matrix", "prices", "receipt"}
 """Commands that compute and end: what they make is numbers by the hundred thousand, and nearly nothing of it goes round
-in circles. To look for those took 6 % of a plan (`docs/log.md`)."""
+in circles. To look for those took 6 % of a plan, and as Python ends, another tenth of an estimate (`docs/log.md`)."""
 
 
 def main() -> None:
-    if BRIEF & set(sys.argv[1:2]):
+    is_brief = bool(BRIEF & set(sys.argv[1:2]))
+    if is_brief:
         gc.disable()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if is_brief:
+        gc.freeze()
+    sys.exit(code)
 
 
 def run(words: Sequence[str]) -> int:
     """One command line to its end; returns the exit code. No traceback unless FINEFIT_DEBUG is set."""
     try:
-        code = app(args=with_values(words) or ["--help"], prog_name="finefit", standalone_mode=False)
+        code = _app(words)(args=with_values(words) or ["--help"], prog_name="finefit", standalone_mode=False)
     except Exception as error:
         if os.environ.get("FINEFIT_DEBUG"):
             raise

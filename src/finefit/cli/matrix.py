@@ -117,7 +117,7 @@ def _card(text: str) -> Any:
     from finefit.errors import BadInput, Problem
 
     count, times, name = text.partition("x")
-    if times and count.isdigit():
+    if times and count.isdecimal():
         raise BadInput(Problem(f"'{text}' has a number", hint=f"--gpu {name} --count {count}"))
     return gpu_named(text)
 

@@ -11,15 +11,17 @@ import re
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from finefit import whole
 from finefit.errors import BadInput, Problem
-from finefit.nouns.plan import Plan
 
 from .aside import aside
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+    from finefit.nouns.plan import Plan
 
 RUNS = Path("runs")
 """Where runs lie that no job puts elsewhere."""
@@ -114,7 +116,11 @@ def newest_of(job_name: str) -> RunFolder:
 
 @cache
 def _plans() -> TypeAdapter[Plan]:
-    """Built when one is read or written: it takes ten milliseconds, and an estimate has no plan."""
+    """Built when one is read or written: it takes a tenth of a second, and an estimate has no plan."""
+    from pydantic import TypeAdapter
+
+    from finefit.nouns.plan import Plan
+
     return TypeAdapter(Plan)
 
 

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
@@ -15,12 +15,14 @@ from finefit.nouns.host import Host, Need
 from finefit.nouns.images import Images
 from finefit.nouns.method import Full, LoRA, Method, QLoRA, name_of
 from finefit.nouns.range import Range
-from finefit.nouns.receipt import PhaseGap, Receipt
 from finefit.nouns.task import Generate
 from finefit.nouns.task import name_of as name_of_task
 
 from . import generation, pace, preferences
 from .words import gap_percent, notes_of
+
+if TYPE_CHECKING:
+    from finefit.nouns.receipt import PhaseGap, Receipt
 
 
 def write(data: Mapping[str, Any]) -> None:

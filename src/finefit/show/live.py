@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from finefit.nouns.observer import Observer
-from finefit.nouns.plan import Plan
 from finefit.units import human_bytes, human_seconds
 
-from .planned import show_run
 from .terminal import console_on, show_plan
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from finefit.nouns.observer import Observer
+    from finefit.nouns.plan import Plan
 
 
 def observer() -> Observer:
@@ -51,6 +51,8 @@ class Lines:
         self.console.print(text)
 
     def planned(self, plan: Plan) -> None:
+        from .planned import show_run
+
         self.plan = plan
         show_plan(plan, self.console)
         show_run(plan, self.console)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.method import Method
-from finefit.nouns.receipt import Receipt
 from finefit.nouns.task import DPO, Task
 from finefit.units import counted
 
 from .words import method_words
+
+if TYPE_CHECKING:
+    from finefit.nouns.receipt import Receipt
 
 PACKED = ", packed and joined"
 

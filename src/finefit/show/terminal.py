@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from finefit.nouns.data import DataFacts
 from finefit.nouns.engine import words_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.host import Host, Need
 from finefit.nouns.ledger import Ledger, Line
-from finefit.nouns.plan import Plan
 from finefit.nouns.range import Range, Reason
-from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt, TimeGap
 from finefit.nouns.task import Generate
 from finefit.search.preferences import task_of
 from finefit.units import human_bytes, human_seconds
@@ -36,6 +33,10 @@ from .words import (
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from finefit.nouns.data import DataFacts
+    from finefit.nouns.plan import Plan
+    from finefit.nouns.receipt import PhaseGap, RangeGap, Receipt, TimeGap
 
 BAR_CELLS = 30
 PIPED_CELLS = 120

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.images import Images, Showing
@@ -10,8 +10,10 @@ from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.machine import Gpu
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.range import Range
-from finefit.nouns.receipt import PhaseGap
 from finefit.units import human_bytes
+
+if TYPE_CHECKING:
+    from finefit.nouns.receipt import PhaseGap
 
 UNTIMED = "how long it takes is not computed for this"
 

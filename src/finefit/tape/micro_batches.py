@@ -7,11 +7,13 @@ then differs from a recording of one are single numbers, a few hundred bytes in 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
 
 from finefit.nouns.recording import Recording
 
-from .rewrite import renumbered
+from .rewrite import by_birth, placed
 
 RECORDED = 2
 CUT = ("forward", "reference", "loss", "backward")
@@ -44,16 +46,32 @@ def _is_batch(recording: Recording, number: int) -> bool:
 
 def _without_second(recording: Recording, further: set[int]) -> Recording:
     """Without what was born in the second micro-batch; what died in it, dies as the optimizer's step begins."""
+    alone = _alone(recording.events, recording.marks, len(recording.nbytes), frozenset(further))
+    return replace(placed(recording, alone.events, alone.places), marks=alone.marks)
+
+
+@dataclass(frozen=True)
+class _Alone:
+    events: tuple[int, ...]
+    places: tuple[int, ...]
+    # of each storage, where it was
+    marks: tuple[tuple[int, str], ...]
+
+
+@lru_cache(maxsize=4)
+def _alone(
+    events: tuple[int, ...], marks: tuple[tuple[int, str], ...], storages: int, further: frozenset[int]
+) -> _Alone:
+    """Of a step's events, whatever the sizes: rows of half the length have the same."""
     gone = set(further)
-    events: list[int] = []
-    marks: list[tuple[int, str]] = []
-    for (start, label), (stop, _) in zip(recording.marks, recording.marks[1:], strict=False):
+    left: list[int] = []
+    marked: list[tuple[int, str]] = []
+    for (start, label), (stop, _) in pairwise(marks):
         step, micro, phase = label.split("/")[:3]
-        is_second = micro == "1" and phase in CUT
-        happened = recording.events[start:stop]
-        if is_second:
+        happened = events[start:stop]
+        if micro == "1" and phase in CUT:
             gone.update(event for event in happened if event > 0)
         else:
-            marks.append((len(events), "/".join([step, "0", *label.split("/")[2:]])))
-        events += [event for event in happened if abs(event) not in gone]
-    return renumbered(replace(recording, events=tuple(events), marks=(*marks, (len(events), recording.marks[-1][1]))))
+            marked.append((len(left), "/".join([step, "0", *label.split("/")[2:]])))
+        left += [event for event in happened if abs(event) not in gone]
+    return _Alone(*by_birth(left, storages), (*marked, (len(left), marks[-1][1])))

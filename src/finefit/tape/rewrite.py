@@ -7,7 +7,7 @@ segment that ends there (`LEAVING`) or in the one that begins there (`ENTERING`)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -103,17 +103,26 @@ class Rewrite:
 
 def renumbered(recording: Recording) -> Recording:
     """Storages counted anew, by their births."""
-    born = [event for event in recording.events if event > 0]
-    number_of = [0] * len(recording.nbytes)
+    return placed(recording, *by_birth(recording.events, len(recording.nbytes)))
+
+
+def by_birth(events: Sequence[int], storages: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Events whose storages are counted anew, by their births; and of each that is born, its old place, from 0."""
+    born = [event for event in events if event > 0]
+    number_of = [0] * storages
     for new, old in enumerate(born, start=1):
         number_of[old - 1] = new
     # of an event +n the nth from the front, of -n the nth from the back
-    events = [0, *number_of, *(-number for number in reversed(number_of))]
-    places = [old - 1 for old in born]
+    now = [0, *number_of, *(-number for number in reversed(number_of))]
+    return tuple(map(now.__getitem__, events)), tuple(old - 1 for old in born)
+
+
+def placed(recording: Recording, events: tuple[int, ...], places: Sequence[int]) -> Recording:
+    """With these events, of the storages that were at these places."""
     return replace(
         recording,
         nbytes=tuple(map(recording.nbytes.__getitem__, places)),
         kinds=tuple(map(recording.kinds.__getitem__, places)),
         block_of=tuple(map(recording.block_of.__getitem__, places)),
-        events=tuple(map(events.__getitem__, recording.events)),
+        events=events,
     )

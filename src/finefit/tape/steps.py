@@ -85,6 +85,8 @@ def same_steps(one: Recording, other: Recording) -> bool:
     """Whether the same storages are born and die, whatever their sizes. Deaths with no birth between them have no order
     that matters.
     """
+    if one.events == other.events:  # nearly always, and nothing is sorted
+        return True
     return len(one.events) == len(other.events) and _in_order(one.events) == _in_order(other.events)
 
 

@@ -36,6 +36,8 @@ OPTIMIZERS = (
 PLAIN_NAMES = re.compile(r"[\w.]+(\s*,\s*[\w.]+)*")
 """`q_proj,v_proj`: names, not one of PEFT's regular expressions."""
 
+SHORT_NUMBER = re.compile(r"[0-9]{1,18}")
+
 MANY = 2**31
 
 Limit = tuple[Callable[[Any], bool], str]
@@ -81,20 +83,27 @@ LIMITS: dict[str, Limit] = {
 
 def checked(entry: Entry) -> tuple[Any, Problem | None]:
     """The value as its type, or what is wrong with it."""
-    from pydantic import TypeAdapter, ValidationError
-
     hint = _hints()[entry.key]
     value = _prepared(entry, hint)
     if value == "" or (value is None and NoneType not in get_args(hint)):
         return None, Problem("needs a value", where=entry.where, hint=_expected(hint))
     if isinstance(value, bool) and bool not in (hint, *get_args(hint)):
         return None, _wrong_type(entry, hint)  # to Python, true is the number 1
-    try:
-        typed = TypeAdapter(hint).validate_python(value)
-    except ValidationError:
-        return None, _wrong_type(entry, hint)
-    problem = _out_of_range(entry, typed)
-    return typed, problem
+    if not _is_typed(value, hint):
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            value = TypeAdapter(hint).validate_python(value)
+        except ValidationError:
+            return None, _wrong_type(entry, hint)
+    return value, _out_of_range(entry, value)
+
+
+def _is_typed(value: Any, hint: Any) -> bool:
+    """Whether nothing is to be converted: what most values are, and pydantic takes long to import."""
+    return type(value) in (hint, *get_args(hint)) or any(
+        value == word and type(value) is type(word) for word in _literals(hint)
+    )
 
 
 @cache
@@ -110,7 +119,8 @@ def _prepared(entry: Entry, hint: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = value.strip()
-    if value.isdigit() and int(value) in _literals(hint):
+    kinds = (hint, *get_args(hint))
+    if SHORT_NUMBER.fullmatch(value) and (int(value) in _literals(hint) or (int in kinds and str not in kinds)):
         return int(value)
     if entry.key in PATHS and value:
         of_hub = entry.key in ROWS and not (entry.base / value).exists() and hub_rows(value) is not None

@@ -21,7 +21,7 @@ from finefit.units import GIB
 
 from . import calibrations
 
-SEVERAL = re.compile(r"(\d+)\s*x\s*(\S.*)", re.IGNORECASE)
+SEVERAL = re.compile(r"(\d{1,9})\s*x\s*(\S.*)", re.IGNORECASE)
 """`2xRTX4090`; `2xcpu`: two processes of the processor"""
 
 
