@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from .answering import chat, compare, generate, generate_file
     from .asked import REFERENCE_GPU, answer_of, images_of, method_of
     from .calibrating import calibrate
-    from .estimating import estimate, estimate_answer
+    from .estimating import estimate
+    from .estimating_answers import estimate_answer
     from .exporting import export
     from .files import launch, plan_files, write_files
     from .guiding import guide, write_guide, writer_of
@@ -25,7 +26,8 @@ HOMES = {
     "answering": ("chat", "compare", "generate", "generate_file"),
     "asked": ("REFERENCE_GPU", "answer_of", "images_of", "method_of"),
     "calibrating": ("calibrate",),
-    "estimating": ("estimate", "estimate_answer"),
+    "estimating": ("estimate",),
+    "estimating_answers": ("estimate_answer",),
     "exporting": ("export",),
     "files": ("launch", "plan_files", "write_files"),
     "guiding": ("guide", "write_guide", "writer_of"),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from finefit.catalog.measured import rates_on
-from finefit.estimate.generation import ledger_of_answer
 from finefit.estimate.host import host_of
 from finefit.estimate.left_out import left_out
 from finefit.estimate.pace.pace import pace_of, work_of
@@ -19,26 +18,18 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.method import Method
 from finefit.nouns.pace import Pace
 from finefit.nouns.recording import Recording
-from finefit.nouns.task import ROWS, Generate, Training
+from finefit.nouns.task import ROWS, Training
 from finefit.rehearsal.find import at_half, find
-from finefit.rehearsal.generation import Writing
-from finefit.rehearsal.generation import find as find_answer
 from finefit.rehearsal.recipe import OURS, Recipe
 from finefit.rehearsal.timed import setup_of
 from finefit.search import packing
 from finefit.search.choice import suited
 from finefit.search.engine import engine_for, of_one_rank, refuse_undivided
-from finefit.search.generation import parts_to_write
 from finefit.search.packed import beside_packed
 from finefit.search.preferences import refuse_unproven, supposed_of
 from finefit.world.models import find_model
 
 from .asked import machine_or_reference
-
-ALIKE = (
-    "all prompts are as long as the longest, and nothing ends an answer early; the likeliest token is taken: sampling "
-    "sorts the logits, and padded prompts keep a mask, which are not modelled"
-)
 
 
 def estimate(
@@ -100,37 +91,3 @@ def pace(recording: Recording, recipe: Recipe, knobs: Knobs, engine: Engine | No
         return None
     setup = setup_of(recipe, knobs.optim)
     return pace_of(work_of(recording, setup, recipe.model.layers), setup, engine)
-
-
-def estimate_answer(
-    model: str,
-    *,
-    method: Method,
-    task: Generate,
-    knobs: Knobs,
-    gpu: str = "auto",
-    trust_remote_code: bool = False,
-    progress: Callable[[str], None] | None = None,
-    rehearses: bool = True,
-) -> Estimate:
-    """The memory of prompts that are read and answered, with the method's adapters or without. Raises `BadInput`, and
-    `NotKnown` as `estimate` does."""
-    started = time.perf_counter()
-    found = find_model(model, trust_remote_code)
-    machine, notes = machine_or_reference(gpu)
-    method, task, agreed = parts_to_write(method, task, found)
-    knobs, changed = suited(knobs, found)
-    writing = Writing(found, method, knobs, machine, task, trust_remote_code)
-    told = find_answer(writing, progress or (lambda _: None), rehearses)
-    return Estimate(
-        model=found,
-        method=method,
-        knobs=knobs,
-        machine=machine,
-        ledger=ledger_of_answer(told.recording, found, knobs, machine, task),
-        task=task,
-        source=told.source,
-        stack=told.stack,
-        notes=(*notes, *agreed, *changed, *left_out(found, None, knobs), ALIKE, *told.notes),
-        seconds=time.perf_counter() - started,
-    )

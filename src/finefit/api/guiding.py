@@ -26,7 +26,8 @@ from finefit.world.gpus import machine_named
 from finefit.world.models import find_model
 
 from .asked import answer_of, images_of, method_of
-from .estimating import estimate, estimate_answer
+from .estimating import estimate
+from .estimating_answers import estimate_answer
 from .fetching import rows_here
 from .planning import plan
 from .pricing import prices

@@ -16,7 +16,6 @@ from finefit.nouns.recording import Recording
 from finefit.nouns.task import ROWS, Training
 from finefit.tape.expand import expand
 from finefit.tape.layers import Layers, few_of, kept_of
-from finefit.tape.parallel.compose import on_one_rank
 from finefit.tape.parallel.states import Rank
 from finefit.tape.steps import same_steps
 
@@ -36,6 +35,10 @@ def whole_recording(answers: Sequence[Mapping[str, Any]], layers: Layers) -> Rec
 
 def spread(recording: Recording, engine: Engine | None, knobs: Knobs, alone: Knobs, machine: Machine) -> Rank:
     """One rank's step under an engine; `alone`: the knobs with which it was recorded."""
+    if engine is None:
+        return Rank.alone(recording)
+    from finefit.tape.parallel.compose import on_one_rank  # most recipes have no engine, and need none of its modules
+
     vram_bytes = None if machine.gpu is None else machine.gpu.vram_bytes
     return on_one_rank(recording, engine, knobs.optim, WIDTH[alone.dtype], vram_bytes)
 

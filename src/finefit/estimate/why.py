@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from finefit.catalog.modules import TOWER
 from finefit.nouns.engine import Engine, divided_by
 from finefit.nouns.knobs import Dtype
 from finefit.nouns.task import DPO, ROWS, Task, sequences_of
-from finefit.tape.parallel.parameters import TOWER
 from finefit.tape.peaks import Held, Kind
 from finefit.tape.sizes import CHUNK_TOKENS, Point
 from finefit.units import human_bytes

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finefit.catalog.modules import TOWER
 from finefit.tape.born import Born
-from finefit.tape.parallel.parameters import TOWER
 
 from .setup import Setup
 

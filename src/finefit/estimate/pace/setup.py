@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from finefit.catalog.images import patches_of, shown
+from finefit.catalog.modules import TOWER
 from finefit.catalog.rates import Rates
 from finefit.nouns.images import Images
 from finefit.nouns.knobs import Knobs
@@ -15,7 +16,6 @@ from finefit.nouns.loop import Loop
 from finefit.nouns.method import Full, LoRA, Method, QLoRA
 from finefit.nouns.model import Model
 from finefit.nouns.task import ROWS, Task, sequences_of
-from finefit.tape.parallel.parameters import TOWER
 
 from ..load import WIDTH
 

@@ -14,11 +14,12 @@ from functools import cache
 from itertools import takewhile
 from typing import NamedTuple
 
+from finefit.catalog.modules import HEADS, TOWER
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import Segment, without_layer
 from finefit.tape.rewrite import ENTERING, LEAVING, Place
 
-from .parameters import HEADS, TOWER, Arrival
+from .parameters import Arrival
 
 Path = tuple[str, ...]
 PRODUCT = "aten.mm.default"

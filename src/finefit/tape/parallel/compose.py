@@ -19,7 +19,7 @@ def on_one_rank(
     the GPU, where it is known."""
     match engine:
         case None:
-            return Rank(recording, {}, tuple(range(1, len(recording.nbytes) + 1)))
+            return Rank.alone(recording)
         case DDP():
             return ddp.compose(recording, engine, width)
         case DeepSpeed(stage=0):

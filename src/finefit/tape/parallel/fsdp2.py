@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 
+from finefit.catalog.modules import HEADS
 from finefit.catalog.optimizers import Optimizer, state_bytes
 from finefit.nouns.engine import FSDP2
 from finefit.nouns.recording import Recording
@@ -32,7 +33,7 @@ from finefit.tape.rewrite import ENTERING, LEAVING, Place
 
 from . import states as kinds
 from .calls import first_product
-from .parameters import HEADS, Backward, Parameter, Step, adapter_rows, outside_of, parameters_of, steps_of
+from .parameters import Backward, Parameter, Step, adapter_rows, outside_of, parameters_of, steps_of
 from .states import FLOAT, Rank, end_of_load, without_optimizer
 
 INPUT: Kind = ("bucket", "backward", "", "reduce_scatter")

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
+from finefit.catalog.modules import HEADS
 from finefit.nouns.engine import DeepSpeed
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import Segment, segments
@@ -20,7 +21,7 @@ from finefit.tape.rewrite import ENTERING, LEAVING, Place, Rewrite
 from . import states as kinds
 from .calls import Call, Path, backward_calls, first_product, forward_calls, language_layers, path_of, with_gradient
 from .coordinator import Coordinator, Partitioned
-from .parameters import HEADS, Backward, Parameter, Step, outside_of
+from .parameters import Backward, Parameter, Step, outside_of
 
 PASSES = ("forward", "reference", "backward")
 

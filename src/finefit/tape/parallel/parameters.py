@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from finefit.catalog.modules import EMBEDDINGS, HEADS
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import Segment, segments, without_layer
 
@@ -61,13 +62,6 @@ class Outside:
     embedding: tuple[Parameter, ...]
     head: tuple[Parameter, ...]
     rest: tuple[Parameter, ...]
-
-
-HEADS = ("lm_head", "embed_out")
-EMBEDDINGS = ("embed_tokens", "wte", "wpe", "embed_in", "word_embeddings", "embed_positions")
-"""What transformers' causal language models call the modules (5.23)."""
-TOWER = frozenset({"visual", "vision_tower", "vision_model", "connector", "multi_modal_projector"})
-"""What it calls those that see, and those that fit what they say to the language model."""
 
 
 def outside_of(parameters: Iterable[Parameter]) -> Outside:

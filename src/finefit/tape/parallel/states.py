@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from finefit.catalog.optimizers import Optimizer, state_bytes
 from finefit.nouns.recording import Recording
 from finefit.tape.peaks import Kind, segments
 from finefit.tape.rewrite import LEAVING, Place, Rewrite
 
-from .parameters import Step
+if TYPE_CHECKING:
+    from .parameters import Step
 
 FLOAT, DOUBLE = 4, 8
 WEIGHTS: Kind = ("weight", "load", "", "flat")
@@ -32,6 +34,10 @@ class Rank:
     # what: bytes
     was: tuple[int, ...]
     # of each storage, its number in the recording of one rank alone; 0: the engine's own
+
+    @classmethod
+    def alone(cls, recording: Recording) -> Rank:
+        return cls(recording, {}, tuple(range(1, len(recording.nbytes) + 1)))
 
     @classmethod
     def told(cls, rewrite: Rewrite, host: Mapping[str, int]) -> Rank:
