@@ -16,6 +16,7 @@ from pathlib import Path
 
 from finefit.catalog.atlas import tape_bytes
 from finefit.errors import FinefitError
+from finefit.lower.images import cannot_show
 from finefit.nouns.engine import FSDP2
 from finefit.nouns.images import Images
 from finefit.nouns.job import Job
@@ -47,7 +48,7 @@ def recipes(name: str, method: Method, *, is_divided: bool = False, gpu: str = G
     """What a user gets who pins nothing else, and says how large images are where the model sees; `is_divided`: as
     DeepSpeed and FSDP2 compute it on each rank."""
     model, machine = find_model(name), machine_named(gpu)
-    images = IMAGE if "vision_config" in model.config else None
+    images = None if cannot_show(model) else IMAGE
     for checkpointing in SHAPES:
         job = Job(model=name, data="", max_length=1024, gradient_checkpointing=checkpointing or "none")
         if images:

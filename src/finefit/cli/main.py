@@ -74,7 +74,7 @@ def _app(words: Sequence[str]) -> typer.Typer:
 
 BRIEF = {"estimate", "plan", "launch", "guide", "matrix", "prices", "receipt"}
 """Commands that compute and end: what they make is numbers by the hundred thousand, and nearly nothing of it goes round
-in circles. To look for those took 6 % of a plan, and as Python ends, another tenth of an estimate (`docs/log.md`)."""
+in circles. To look for those took 6 % of a plan, and as Python ends, a 15th of an estimate (`docs/log.md`)."""
 
 
 def main() -> None:

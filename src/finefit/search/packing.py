@@ -9,13 +9,16 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from finefit.catalog.attention import APART
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.model import Model
-from finefit.nouns.workload import Lengths
+
+if TYPE_CHECKING:
+    from finefit.nouns.workload import Lengths
 
 TOGETHER = 1000
 """Rows that are packed at a time, in the order of their file: the default batch of datasets' `map` (5.2), which TRL
