@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+LEARNT = ("biogpt", "gpt_neo", "opt")
+"""Models whose `max_position_embeddings` is the size of a table in transformers 5.23, not what they were trained on."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -40,7 +43,7 @@ class Model:
     def positions(self) -> int | None:
         """More tokens than these a sequence cannot have; None where positions are computed as they come. `n_positions`
         is the size of a table in transformers 5.23 (GPT-2, GPT-J, CodeGen, gpt_bigcode)."""
-        return self._first("n_positions")
+        return self._first("n_positions") or (self.made_for if self.config.get("model_type") in LEARNT else None)
 
     def _first(self, *keys: str) -> int | None:
         """Of the language model where it has a configuration of its own."""
