@@ -31,9 +31,9 @@ def test_an_estimate_is_shown(cli: Cli) -> None:
 
 
 def test_the_defaults_are_one_sequence_with_every_layer_checkpointed(cli: Cli) -> None:
-    """Where no GPU is here, in the precision of the reference GPU."""
+    """Where no GPU is here, in the precision of the reference GPU; no longer than GPT-2's 1,024 positions."""
     cli("estimate", "gpt2")
-    assert cli.api.asked["knobs"] == Knobs(max_length=2048)
+    assert cli.api.asked["knobs"] == Knobs(max_length=1024)
     assert (cli.api.asked["method"], cli.api.asked["gpu"]) == (LoRA(), "auto")
 
 

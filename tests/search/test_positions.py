@@ -8,7 +8,7 @@ from finefit.errors import BadInput
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.model import Model
 from finefit.nouns.recording import Recording
-from finefit.search.choice import suited
+from finefit.search.choice import suited, usual_length
 from finefit.tape.points import Free, crossed, first_points, further_points
 from finefit.tape.sizes import Point
 from finefit.tape.tape import Bounds, History, Tape
@@ -28,6 +28,11 @@ def test_one_token_more_is_refused() -> None:
         suited(Knobs(max_length=129), LEARNT)
     (problem,) = refused.value.problems
     assert ("128 positions" in problem.what, problem.hint) == (True, "max_length: 128")
+
+
+def test_where_none_is_said_a_model_that_has_few_takes_them_all() -> None:
+    """And leaves room for an answer."""
+    assert (usual_length(COMPUTED), usual_length(LEARNT), usual_length(LEARNT, beside=100)) == (2048, 128, 28)
 
 
 @pytest.mark.parametrize("sequences", [1, 2])

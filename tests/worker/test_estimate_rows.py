@@ -72,6 +72,30 @@ def test_rows_that_are_too_long_are_named_as_for_a_run(
     assert f"{data['train']}:8: the row has 44 tokens, more than max_length 30" in said
 
 
+@pytest.mark.parametrize(
+    ("command", "which"), [("estimate", "train"), ("plan", "train"), ("train", "train"), ("train", "eval")]
+)
+def test_a_table_of_positions_ends_rows(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, which: str
+) -> None:
+    """Without --max-length too, trained on or held out: the run would end at the first such row."""
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    config = {"model_type": "gpt2", "n_positions": 40, "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 600}
+    (folder / "config.json").write_text(json.dumps(config))
+    for name, text in {"short": "words " * 4, "long": "words " * 60}.items():
+        (tmp_path / f"{name}.jsonl").write_text((json.dumps({"text": text}) + "\n") * 8)
+    trained, held_out = ("long", "short") if which == "train" else ("short", "long")
+    job = {"model": str(folder), "data": f"{trained}.jsonl", "eval_data": f"{held_out}.jsonl", "method": "full"}
+    (tmp_path / "job.yaml").write_text(json.dumps(job | {"output_dir": str(tmp_path / "out")}))
+    rows = ["estimate", str(folder), "--data", str(tmp_path / f"{trained}.jsonl")]
+    gpu = "cpu" if command == "train" else "RTX4090"
+    words = rows if command == "estimate" else [command, str(tmp_path / "job.yaml")]
+    assert run([*words, "--gpu", gpu]) == 2
+    said = capsys.readouterr().err
+    assert "long.jsonl:1: the row has " in said
+    assert "40 positions" in said
+
+
 def test_bad_rows_are_named_before_anything_is_rehearsed(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

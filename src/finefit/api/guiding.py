@@ -19,7 +19,7 @@ from finefit.nouns.knobs import USUAL_LENGTH
 from finefit.nouns.matrix import Row
 from finefit.nouns.offer import Offer
 from finefit.nouns.planned import Planned
-from finefit.search.choice import choose
+from finefit.search.choice import choose, usual_length
 from finefit.search.generation import knobs_to_write
 from finefit.search.preferences import task_of
 from finefit.world.gpus import machine_named
@@ -51,9 +51,10 @@ def guide(
     named = tuple(gpus) or ((job.gpu,) if job.gpu not in ("auto", "cpu") else USUAL_GPUS)
     _refuse(job, named)
     job = rows_here(job, say).pinned  # asked of a hub once
+    model = find_model(job.model, job.trust_remote_code)
     subject = Subject(
-        job=replace(job, max_length=job.max_length or USUAL_LENGTH, task="sft", packing=False),
-        model=find_model(job.model, job.trust_remote_code),
+        job=replace(job, max_length=job.max_length or usual_length(model), task="sft", packing=False),
+        model=model,
         gpus=named,
         asks=Verbs(say, rehearses=not is_quick),
         rows=rows or USUAL_ROWS,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job, MethodName
+from finefit.nouns.model import Model
 from finefit.nouns.planned import Planned
 from finefit.rehearsal.files import checked_files, read_as
 from finefit.world.models import find_model
@@ -31,14 +32,18 @@ def plan(
     files = checked_files(job) if job.data else None
     read = () if files is None else read_as(job, files)
     about = sought(job, model, machine, None if files is None else files.train, (*notes, *here.notes, *read))
-    _refuse_long_rows(job, about)
+    _refuse_long_rows(job, about, model)
     return search_for(about, methods or (job.method,), progress or (lambda _: None), builds=builds).planned()
 
 
-def _refuse_long_rows(job: Job, about: Sought) -> None:
-    lengths = about.lengths
-    if lengths is None or job.max_length is None or lengths.longest <= job.max_length:
+def _refuse_long_rows(job: Job, about: Sought, model: Model) -> None:
+    lengths, limit = about.lengths, job.max_length or model.positions
+    if lengths is None or limit is None or lengths.longest <= limit:
         return
-    what = f"the row has {lengths.longest:,} tokens, and max_length is {job.max_length:,}"
+    said, hint = (
+        (f"max_length is {limit:,}", "no row is cut: a larger max_length")
+        if job.max_length
+        else (f"{model.id} has {limit:,} positions", "no row is cut: shorter rows")
+    )
     where = f"{job.data}:{lengths.longest_line}"
-    raise BadInput(Problem(what, where=where, hint="no row is cut: a larger max_length"))
+    raise BadInput(Problem(f"the row has {lengths.longest:,} tokens, and {said}", where=where, hint=hint))

@@ -14,7 +14,7 @@ from finefit.lower.images import tokens_of
 from finefit.nouns.advice import Advice, Effect
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.job import Job, MethodName
-from finefit.nouns.knobs import USUAL_LENGTH, Knobs
+from finefit.nouns.knobs import Knobs
 from finefit.nouns.machine import Machine
 from finefit.nouns.method import Method, name_of
 from finefit.nouns.model import Model
@@ -23,7 +23,7 @@ from finefit.nouns.planned import Candidate, Planned
 from finefit.nouns.workload import Lengths, Packing, Workload
 from finefit.rehearsal.few import Rehearsals
 from finefit.search.advice import Basis, advise, pinned
-from finefit.search.choice import choose
+from finefit.search.choice import choose, usual_length
 from finefit.search.dials import engines
 from finefit.search.fastest import Search, order
 from finefit.search.packed import beside_packed
@@ -196,7 +196,7 @@ def sought(job: Job, model: Model, machine: Machine, rows: Rows | None, notes: t
     """`rows`: of the job's own file, checked. The longest is planned for, as far as the job allows it: lengths may
     be guessed."""
     if rows is None:
-        return Sought(replace(job, max_length=job.max_length or USUAL_LENGTH), model, machine, None, notes)
+        return Sought(replace(job, max_length=job.max_length or usual_length(model)), model, machine, None, notes)
     model, has_tokenizer = with_tokenizer(model)
     tokens, how = file_lengths(job.data, rows, model.folder if has_tokenizer else None)
     tokens = [each + tokens_of(model, sizes) for each, sizes in zip(tokens, rows.sizes, strict=True)]

@@ -12,13 +12,13 @@ from finefit.catalog.kernels import cublas_workspace_bytes
 from finefit.catalog.prices import cheapest
 from finefit.errors import BadInput
 from finefit.nouns.job import Job, MethodName
-from finefit.nouns.knobs import USUAL_LENGTH
 from finefit.nouns.machine import Gpu, Machine
 from finefit.nouns.matrix import Matrix, Row, Wanted
 from finefit.nouns.model import Model
 from finefit.nouns.offer import Price
 from finefit.rehearsal.few import Rehearsals
 from finefit.search.candidates import Asked
+from finefit.search.choice import usual_length
 from finefit.search.drafts import Drafts
 from finefit.search.matrix import Card, Cell, Levels, cell, levels_of
 from finefit.search.packed import beside_packed
@@ -54,8 +54,8 @@ def matrix(
 ) -> Matrix:
     """`gpus`: all of the catalogue where none is named; `tokens`: in place of rows and epochs. Raises `BadInput`."""
     started = time.perf_counter()
-    job = replace(job, max_length=job.max_length or USUAL_LENGTH)
     model = find_model(job.model, job.trust_remote_code)
+    job = replace(job, max_length=job.max_length or usual_length(model))
     wanted = _wanted(job, rows, epochs, tokens)
     cards = [known_here(gpu) for gpu in gpus or [row.gpu for row in catalogued() if row.gpu is not None]]
     several = [count for count in counts if count > 1]

@@ -50,7 +50,9 @@ RECIPE: dict[str, tuple[Any, Any]] = {
         Annotated[
             Text,
             option(
-                "N", f"Tokens of the longest sequence (generate: prompt); no row of --data has more. [{USUAL_LENGTH}]"
+                "N",
+                f"Tokens of the longest sequence (generate: prompt); no row of --data has more. [{USUAL_LENGTH}, or "
+                "the model's positions]",
             ),
         ],
         None,

@@ -87,6 +87,7 @@ def job_orders(job: Job, model: Model, method: Method, knobs: Knobs, machine: Ma
     orders = base_orders(model, method, knobs, machine, job.trust_remote_code)
     orders["data"] = {"train": job.data, "eval": job.eval_data}
     orders["max_length"] = job.max_length
+    orders["positions"] = model.positions
     orders["trainer"] |= {
         "num_train_epochs": job.num_train_epochs,
         "max_steps": job.max_steps,

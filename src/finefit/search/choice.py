@@ -11,7 +11,7 @@ from dataclasses import replace
 from finefit.catalog.attention import WITHOUT_SDPA
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job
-from finefit.nouns.knobs import Checkpointing, Dtype, Knobs, MixedPrecision
+from finefit.nouns.knobs import USUAL_LENGTH, Checkpointing, Dtype, Knobs, MixedPrecision
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
 
@@ -58,6 +58,11 @@ def suited(knobs: Knobs, model: Model) -> tuple[Knobs, tuple[str, ...]]:
     if knobs.attn_implementation != "sdpa" or kind not in WITHOUT_SDPA:
         return knobs, ()
     return replace(knobs, attn_implementation="eager"), (f"{kind} has no sdpa in transformers: attention is eager",)
+
+
+def usual_length(model: Model, beside: int = 0) -> int:
+    """Tokens of a sequence where none are said; `beside`: those that are written after it."""
+    return USUAL_LENGTH if model.positions is None else min(USUAL_LENGTH, max(1, model.positions - beside))
 
 
 def _refuse_long(length: int, model: Model) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from finefit.errors import BadInput, Problem
 
 from . import packing, pairs
-from .rows import places_of
+from .rows import Which, places_of
 
 ROWS_SHOWN = 10
 Row = dict[str, Any]
@@ -18,23 +18,30 @@ READ = ("input_ids", "labels", packing.DOCUMENTS, *pairs.COLUMNS)
 """By the trainer's collator."""
 
 
-def refuse_long_rows(trainer: Any, max_length: int | None, data: Mapping[str, Any]) -> None:
-    """Rows are never cut: those with more tokens than `max_length` are bad input, the first of them by line."""
-    refuse_long(lengths_of(trainer.train_dataset), max_length, data)
+def refuse_long_rows(trainer: Any, orders: Mapping[str, Any]) -> None:
+    """Rows are never cut: those with more tokens than `max_length`, or than the model has positions, are bad input."""
+    refuse_long(lengths_of(trainer.train_dataset), orders)
+    if trainer.eval_dataset is not None:
+        refuse_long(lengths_of(trainer.eval_dataset), orders, "eval")
 
 
-def refuse_long(lengths: Sequence[int], max_length: int | None, data: Mapping[str, Any]) -> None:
-    """`data`: of the orders."""
-    if not max_length or max(lengths) <= max_length:
+def refuse_long(lengths: Sequence[int], orders: Mapping[str, Any], which: Which = "train") -> None:
+    """The first of them by line. Rows that are held out may be longer than `max_length`."""
+    max_length, positions = orders["max_length"] if which == "train" else None, orders["positions"]
+    limit = max_length or positions
+    if not limit or max(lengths) <= limit:
         return
-    places = zip(places_of(data), lengths, strict=True)
-    long = [(place, tokens) for place, tokens in places if tokens > max_length]
-    shown = [
-        Problem(f"the row has {tokens} tokens, more than max_length {max_length}", where=place)
-        for place, tokens in long[:ROWS_SHOWN]
-    ]
-    hint = f"raise max_length to {max(lengths)}, or leave it out: then the longest row decides"
-    raise BadInput(*shown, Problem(f"{len(long)} rows are too long", where=data["train"], hint=hint))
+    longest = max(lengths)
+    what = f"more than max_length {limit}" if max_length else f"and the model has {limit} positions"
+    hint = (
+        f"raise max_length to {longest}, or leave it out: then the longest row decides"
+        if max_length and longest <= (positions or longest)
+        else "shorter rows: none is cut"
+    )
+    places = zip(places_of(orders["data"], which), lengths, strict=True)
+    long = [(place, tokens) for place, tokens in places if tokens > limit]
+    shown = [Problem(f"the row has {tokens} tokens, {what}", where=place) for place, tokens in long[:ROWS_SHOWN]]
+    raise BadInput(*shown, Problem(f"{len(long)} rows are too long", where=orders["data"][which], hint=hint))
 
 
 def fullest_batch(lengths: Sequence[int], order: list[int], size: int, is_flat: bool = False) -> list[int]:

@@ -244,7 +244,7 @@ def _data(orders: dict[str, Any], trainer: Evaluated) -> Data:
     if shown.shows(orders):
         return _data_shown(orders, trainer)
     rows, held_out = trainer.train_dataset, trainer.eval_dataset
-    refuse_long_rows(trainer, orders["max_length"], orders["data"])
+    refuse_long_rows(trainer, orders)
     facts, lengths, is_flat = facts_of(rows), lengths_of(rows), is_flattened(orders)
     if is_flat:
         rows = trainer.train_dataset = packed(rows, orders["max_length"])
@@ -265,7 +265,7 @@ def _data_shown(orders: dict[str, Any], trainer: Evaluated) -> Data:
     """Rows with images: the longest of the micro-batches that may be the fullest; any rows may meet."""
     images, data = orders["rehearsal"]["images"], orders["data"]
     rows = shown.ShownRows.of(images, data, trainer.train_dataset)
-    refuse_long(rows.lengths, orders["max_length"], data)
+    refuse_long(rows.lengths, orders)
     batches, more = rows.fullest(orders["trainer"]["per_device_train_batch_size"])
     first, *others = ([rows.row(number) for number in batch] for batch in batches)
     trainer.train_dataset = rehearsed_rows.repeated(orders, first)

@@ -32,9 +32,8 @@ class SeeingRunTrainer(RunTrainer):
 
     def see(self, orders: dict[str, Any], processor: Any) -> None:
         """From here on rows have pictures. Raises `BadInput`."""
-        data = orders["data"]
         lengths, rows = self._read(orders, self.train_dataset, "train")
-        refuse_long(lengths, orders["max_length"], data)
+        refuse_long(lengths, orders)
         self.train_dataset = dataset_of_pictured(0, lengths)
         if self.eval_dataset is not None:
             lengths, more = self._read(orders, self.eval_dataset, "eval")

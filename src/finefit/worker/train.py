@@ -183,7 +183,7 @@ def made_trainer(
     if isinstance(trainer, SeeingRunTrainer):
         trainer.see(orders, processor)
     else:
-        refuse_long_rows(trainer, orders["max_length"], data)
+        refuse_long_rows(trainer, orders)
     if len(trainer.train_dataset) != len(train_rows):
         raise RunFailed(f"{len(train_rows) - len(trainer.train_dataset)} rows were lost by the tokenizer")
     if is_flattened(orders):
