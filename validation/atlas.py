@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from finefit.catalog.atlas import tape_bytes
-from finefit.errors import FinefitError
+from finefit.errors import FinefitError, Interrupted
 from finefit.lower.images import cannot_show
 from finefit.nouns.engine import FSDP2
 from finefit.nouns.images import Images
@@ -97,6 +98,8 @@ def _build(name: str, wanted: list[Recipe], again: bool) -> None:
     known = {} if again else {key: tape for key, tape in usable.items() if tape is not None}
     try:
         found = build(wanted, known)
+    except Interrupted:
+        raise
     except FinefitError as failed:
         print(f"{name} {name_of(wanted[0].method)}: {failed}", flush=True)
         return
@@ -130,4 +133,7 @@ def _keep(name: str, built: Built) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Interrupted:
+        sys.exit("stopped: what is done is kept")
