@@ -102,14 +102,14 @@ def test_the_tensor_that_the_page_follows_is_in_the_tape() -> None:
 
 
 def test_the_tape_knows_the_followed_tensor_as_the_page_says() -> None:
-    """By one ruler, at five points, from a middle kept layer that stands for twelve; with a block of its own size."""
+    """By one ruler, at six points, from a middle kept layer that stands for twelve; with a block of its own size."""
     recipe = module_at(ROOT / "docs" / "make.py").followed()
     found = find(recipe, lambda _: None)
     assert found.tape is not None
     history = found.tape.history_at(recipe.point)
     assert history is not None
     assert history.formulas is not None
-    assert len(history.points) == 5
+    assert len(history.points) == 6
     few = history.few
     assert history.layers == "AAAAAaaaaa"
     kept = 7

@@ -26,8 +26,9 @@ def refuse_long_rows(trainer: Any, orders: Mapping[str, Any]) -> None:
 
 
 def refuse_long(lengths: Sequence[int], orders: Mapping[str, Any], which: Which = "train") -> None:
-    """The first of them by line. Rows that are held out may be longer than `max_length`."""
-    max_length, positions = orders["max_length"] if which == "train" else None, orders["positions"]
+    """The first of them by line. Rows that are held out may be longer than `max_length`. Orders of an older run, which
+    goes on, may not say the positions."""
+    max_length, positions = orders["max_length"] if which == "train" else None, orders.get("positions")
     limit = max_length or positions
     if not limit or max(lengths) <= limit:
         return
