@@ -21,4 +21,5 @@ def test_ten_models_were_replayed_at_fifty_points_with_each_method() -> None:
     points = Counter((row["model"], row["method"]) for row in ROWS)
     assert len(points) == 30
     assert set(points.values()) == {50}
+    assert len({tuple(row[name] for name in ("model", "method", *KNOBS)) for row in ROWS}) == len(ROWS)
     assert all(len({row[knob] for row in ROWS}) > 1 for knob in KNOBS)

@@ -21,7 +21,7 @@ if sys.argv[1] == "bent":
 assert functools.lru_cache is plain
 import torch, transformers
 from finefit.worker import rehearse
-from transformers.utils.import_utils import create_import_structure_from_path as listed, define_import_structure
+from transformers.utils.import_utils import create_import_structure_from_path as listed
 @torch.compile
 def twice(number):
     return 2 * number
@@ -32,7 +32,6 @@ said = {
     "inductor": "torch._inductor.compile_fx" in sys.modules,
     "wrapped": hasattr(rehearse.Recorder.__torch_dispatch__, "__wrapped__"),
     "listed": listed.cache_info().misses,
-    "folders": sum(path.is_dir() for path in __import__("pathlib").Path(transformers.__path__[0], "models").rglob("*")),
     "names": sorted(dir(transformers)),
     "six": twice(3) if sys.argv[1] == "bent" else 6,
     "nine": thrice(3) if sys.argv[1] == "bent" else 9,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from finefit.errors import BadInput, Problem
 from finefit.nouns.job import Job, MethodName
-from finefit.nouns.model import Model
 from finefit.nouns.planned import Planned
 from finefit.rehearsal.files import checked_files, read_as
 from finefit.world.models import find_model
@@ -32,18 +31,18 @@ def plan(
     files = checked_files(job) if job.data else None
     read = () if files is None else read_as(job, files)
     about = sought(job, model, machine, None if files is None else files.train, (*notes, *here.notes, *read))
-    _refuse_long_rows(job, about, model)
+    _refuse_long_rows(job, about)
     return search_for(about, methods or (job.method,), progress or (lambda _: None), builds=builds).planned()
 
 
-def _refuse_long_rows(job: Job, about: Sought, model: Model) -> None:
-    lengths, limit = about.lengths, job.max_length or model.positions
+def _refuse_long_rows(job: Job, about: Sought) -> None:
+    lengths, limit = about.lengths, job.max_length or about.model.positions
     if lengths is None or limit is None or lengths.longest <= limit:
         return
     said, hint = (
         (f"max_length is {limit:,}", "no row is cut: a larger max_length")
         if job.max_length
-        else (f"{model.id} has {limit:,} positions", "no row is cut: shorter rows")
+        else (f"{about.model.id} has {limit:,} positions", "no row is cut: shorter rows")
     )
     where = f"{job.data}:{lengths.longest_line}"
     raise BadInput(Problem(f"the row has {lengths.longest:,} tokens, and {said}", where=where, hint=hint))

@@ -13,7 +13,6 @@ from .words import split
 if TYPE_CHECKING:
     from finefit.nouns.job import Job
     from finefit.nouns.knobs import Knobs
-    from finefit.nouns.model import Model
 
 
 @with_recipe
@@ -30,33 +29,31 @@ def command(
     from finefit.search.preferences import task_of
     from finefit.show import json, live, terminal
     from finefit.world.jobs import job_of_options
-    from finefit.world.models import find_model
 
     given = split(words, "MODEL")
     keys = job_keys(ctx)
     options = given.options | listed(ctx)
     gpu_name = options.get("gpu", "auto")
     job, notes = job_of_options(options | {"gpu": _known_gpu(gpu_name, api.REFERENCE_GPU)}, keys)
+    job = replace(job, model=given.about)
     with live.working() as say:
-        model = find_model(given.about, job.trust_remote_code)
         if job.task == "generate":
             estimate = api.estimate_answer(
                 given.about,
                 method=api.method_of(job),
                 task=api.answer_of(job),
-                knobs=_knobs_to_write(job, model),
+                knobs=_knobs_to_write(job),
                 gpu=gpu_name,
                 trust_remote_code=job.trust_remote_code,
                 progress=say,
             )
         elif job.data:
-            wished = replace(job, model=given.about)
-            estimate = api.estimate_rows(wished, knobs=_knobs(job, model), gpu=gpu_name, progress=say)
+            estimate = api.estimate_rows(job, knobs=_knobs(job), gpu=gpu_name, progress=say)
         else:
             estimate = api.estimate(
                 given.about,
                 method=api.method_of(job),
-                knobs=_knobs(job, model),
+                knobs=_knobs(job),
                 gpu=gpu_name,
                 trust_remote_code=job.trust_remote_code,
                 images=api.images_of(job),
@@ -79,20 +76,27 @@ def _known_gpu(name: str, reference: str) -> str:
     return reference if name == "auto" and gpu_here() is None else name
 
 
-def _knobs(job: Job, model: Model) -> Knobs:
+def _knobs(job: Job) -> Knobs:
     """The answers of a run on the same GPU, but every layer checkpointed where none is said."""
-    from finefit.search.choice import choose, usual_length
+    from finefit.search.choice import choose
     from finefit.world.gpus import machine_named
 
     layers = "all" if job.gradient_checkpointing == "auto" else job.gradient_checkpointing
-    wished = replace(job, max_length=job.max_length or usual_length(model), gradient_checkpointing=layers)
+    wished = replace(job, max_length=job.max_length or _usual_length(job), gradient_checkpointing=layers)
     return choose(wished, machine_named(job.gpu))
 
 
-def _knobs_to_write(job: Job, model: Model) -> Knobs:
-    from finefit.search.choice import usual_length
+def _knobs_to_write(job: Job) -> Knobs:
     from finefit.search.generation import knobs_to_write
     from finefit.world.gpus import machine_named
 
-    length = job.max_length or usual_length(model, beside=job.max_new_tokens)
+    length = job.max_length or _usual_length(job, beside=job.max_new_tokens)
     return knobs_to_write(job, length, machine_named(job.gpu))
+
+
+def _usual_length(job: Job, beside: int = 0) -> int:
+    """The model is read for this alone, where no length is said."""
+    from finefit.search.choice import usual_length
+    from finefit.world.models import find_model
+
+    return usual_length(find_model(job.model, job.trust_remote_code), beside)

@@ -21,7 +21,7 @@ READ = ("input_ids", "labels", packing.DOCUMENTS, *pairs.COLUMNS)
 def refuse_long_rows(trainer: Any, orders: Mapping[str, Any]) -> None:
     """Rows are never cut: those with more tokens than `max_length`, or than the model has positions, are bad input."""
     refuse_long(lengths_of(trainer.train_dataset), orders)
-    if trainer.eval_dataset is not None:
+    if trainer.eval_dataset is not None and orders.get("positions"):
         refuse_long(lengths_of(trainer.eval_dataset), orders, "eval")
 
 
@@ -30,13 +30,12 @@ def refuse_long(lengths: Sequence[int], orders: Mapping[str, Any], which: Which 
     goes on, may not say the positions."""
     max_length, positions = orders["max_length"] if which == "train" else None, orders.get("positions")
     limit = max_length or positions
-    if not limit or max(lengths) <= limit:
+    if not limit or (longest := max(lengths)) <= limit:
         return
-    longest = max(lengths)
     what = f"more than max_length {limit}" if max_length else f"and the model has {limit} positions"
     hint = (
         f"raise max_length to {longest}, or leave it out: then the longest row decides"
-        if max_length and longest <= (positions or longest)
+        if max_length and not (positions and longest > positions)
         else "shorter rows: none is cut"
     )
     places = zip(places_of(orders["data"], which), lengths, strict=True)

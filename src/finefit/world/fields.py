@@ -87,7 +87,7 @@ def checked(entry: Entry) -> tuple[Any, Problem | None]:
     value = _prepared(entry, hint)
     if value == "" or (value is None and NoneType not in get_args(hint)):
         return None, Problem("needs a value", where=entry.where, hint=_expected(hint))
-    if isinstance(value, bool) and bool not in (hint, *get_args(hint)):
+    if isinstance(value, bool) and bool not in _kinds(hint):
         return None, _wrong_type(entry, hint)  # to Python, true is the number 1
     if not _is_typed(value, hint):
         from pydantic import TypeAdapter, ValidationError
@@ -101,9 +101,12 @@ def checked(entry: Entry) -> tuple[Any, Problem | None]:
 
 def _is_typed(value: Any, hint: Any) -> bool:
     """Whether nothing is to be converted: what most values are, and pydantic takes long to import."""
-    return type(value) in (hint, *get_args(hint)) or any(
-        value == word and type(value) is type(word) for word in _literals(hint)
-    )
+    return type(value) in _kinds(hint) or any(value == word and type(value) is type(word) for word in _literals(hint))
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The type that it is, or those that it joins."""
+    return hint, *get_args(hint)
 
 
 @cache
@@ -114,12 +117,12 @@ def _hints() -> dict[str, Any]:
 def _prepared(entry: Entry, hint: Any) -> Any:
     """What YAML and the shell write in another form: `gpu: 4090`, a path from its folder, `q_proj,v_proj`."""
     value = entry.value
-    if type(value) is int and str in (hint, *get_args(hint)):
+    if type(value) is int and str in _kinds(hint):
         value = str(value)
     if not isinstance(value, str):
         return value
     value = value.strip()
-    kinds = (hint, *get_args(hint))
+    kinds = _kinds(hint)
     if SHORT_NUMBER.fullmatch(value) and (int(value) in _literals(hint) or (int in kinds and str not in kinds)):
         return int(value)
     if entry.key in PATHS and value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass
 
 from finefit.units import MIB, human_bytes
@@ -112,16 +111,15 @@ class Allocator:
 
     def _best_fit(self, pool: Pool, size: int) -> Block | None:
         """The smallest free block that is large enough; of equals the one at the lowest address [get_free_block]."""
-        keys = pool.keys
-        place = bisect_left(keys, size << ADDRESS_BITS)
-        if place == len(keys):
+        place = pool.from_size(size)
+        if place == len(pool.keys):
             return None
         if self._expandable:
             place = _tightest(pool, place)
-        found, oversize = keys[place] >> ADDRESS_BITS, self._oversize
+        found, oversize = pool.keys[place] >> ADDRESS_BITS, self._oversize
         if found >= (oversize if size < oversize else size + MAX_NON_SPLIT_ROUNDING):
             return None
-        return pool.blocks.pop(keys.pop(place))
+        return pool.take(place)
 
     def _fresh(self, pool: Pool, size: int) -> Block:
         """Memory from the device; where it is full, at the second or third attempt [malloc, alloc_block]."""

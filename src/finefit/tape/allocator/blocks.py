@@ -93,6 +93,10 @@ class Pool:
         del self.keys[bisect_left(self.keys, key)]
         del self.blocks[key]
 
+    def take(self, place: int) -> Block:
+        """The block of that key, which is then nobody's."""
+        return self.blocks.pop(self.keys.pop(place))
+
     def from_size(self, size: int) -> int:
         """The place in `keys` from which on blocks have at least `size` bytes."""
         return bisect_left(self.keys, size << ADDRESS_BITS)

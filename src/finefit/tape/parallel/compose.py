@@ -12,14 +12,10 @@ from . import ddp, fsdp1, fsdp2, zero0, zero3, zero12
 from .states import Rank
 
 
-def on_one_rank(
-    recording: Recording, engine: Engine | None, optim: str, width: int, vram_bytes: int | None = None
-) -> Rank:
+def on_one_rank(recording: Recording, engine: Engine, optim: str, width: int, vram_bytes: int | None = None) -> Rank:
     """Of the rank that takes most. `width`: bytes of one element of a weight, as it is computed with; `vram_bytes`: of
     the GPU, where it is known."""
     match engine:
-        case None:
-            return Rank.alone(recording)
         case DDP():
             return ddp.compose(recording, engine, width)
         case DeepSpeed(stage=0):
