@@ -13,7 +13,7 @@ from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.method import LoRA
 from finefit.rehearsal.recipe import Recipe
 from finefit.tape.allocator import Settings, replay
-from finefit.tape.outline import Asked, Outline
+from finefit.tape.outline import Asked, Outlines
 from finefit.tape.sizes import Point
 from finefit.tape.written import decode
 from finefit.world.gpus import machine_named
@@ -48,7 +48,7 @@ def measured(checkpointing: Checkpointing) -> list[float]:
     assert data is not None, "not in the atlas"
     history = decode(data).history_at(point)
     assert history is not None
-    recording, outline = history.at(point, recipe.layers), Outline(history, recipe.layers)
+    recording, outline = history.at(point, recipe.layers), Outlines(history).of(recipe.layers)
     assert recording is not None
 
     def numbers() -> tuple[int, ...]:
@@ -59,7 +59,7 @@ def measured(checkpointing: Checkpointing) -> list[float]:
     return [
         len(recording.events),
         best_ms(lambda: decode(data)),
-        best_ms(lambda: Outline(history, recipe.layers)),
+        best_ms(lambda: Outlines(history).of(recipe.layers)),
         best_ms(lambda: outline.at(numbers(), Asked()).heights),
         best_ms(lambda: history.at(point, recipe.layers)),
         best_ms(lambda: replay(recording.events, recording.nbytes, Settings())),

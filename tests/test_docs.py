@@ -20,8 +20,8 @@ from finefit.cli.main import run
 from finefit.estimate.rehearsed import ledger_from
 from finefit.estimate.reserved import serve
 from finefit.rehearsal.find import find
-from finefit.tape.expand import Stretch
 from finefit.tape.peaks import CUDA_BLOCK_BYTES, alive_at, moments, segments
+from finefit.tape.runs import Stretch
 from finefit.tape.sizes import Formula
 
 ROOT = Path(__file__).parent.parent

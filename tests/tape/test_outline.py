@@ -13,7 +13,7 @@ from finefit.catalog.atlas import FOLDER
 from finefit.nouns.recording import Recording
 from finefit.tape.digest import Read
 from finefit.tape.micro_batches import with_micro_batches
-from finefit.tape.outline import Asked, Outline
+from finefit.tape.outline import Asked, Outlines
 from finefit.tape.sizes import Point
 from finefit.tape.written import decode
 
@@ -32,7 +32,7 @@ def test_the_outline_tells_what_the_recording_does(file: Path) -> None:
             place = layers.index(unit[0])
             layers = layers[:place] + more * unit + layers[place:]
         for micro_batches in (1, 2, 5):
-            outline = Outline(history, layers, is_single=micro_batches == 1)
+            outline = Outlines(history, is_single=micro_batches == 1).of(layers)
             for point in (history.points[0], *(_somewhere(history.points[0].rank, seeded) for _ in range(2))):
                 numbers, recording = history.numbers(point), history.at(point, layers)
                 assert (numbers is None) == (recording is None)
@@ -65,4 +65,4 @@ def test_what_does_not_stretch_is_refused() -> None:
     file = next(file for file in sorted(Path(str(FOLDER)).glob("*.none.*.xz")))
     history = decode(file.read_bytes()).histories[0]
     with pytest.raises(ValueError, match="do not stand for"):
-        Outline(history, history.layers + "A")
+        Outlines(history).of(history.layers + "A")

@@ -18,7 +18,7 @@ from finefit.search.engine import of_one_rank
 from finefit.tape.affine import Few
 from finefit.tape.digest import Digest
 from finefit.tape.layers import Layers
-from finefit.tape.outline import Outline
+from finefit.tape.outline import Outline, Outlines
 from finefit.tape.tape import History, Tape
 
 from . import cache
@@ -50,7 +50,8 @@ class Rehearsals:
     _tapes: dict[str, Tape | None] = field(default_factory=dict)
     _built: set[str] = field(default_factory=set)
     # keys of tapes that know whatever can be known
-    _outlines: dict[tuple[int, Layers, bool], Outline] = field(default_factory=dict)
+    _outlines: dict[tuple[int, bool], Outlines] = field(default_factory=dict)
+    _outlined: dict[tuple[int, bool, Layers], Outline | None] = field(default_factory=dict)
 
     def begin(self, *, rehearses: bool) -> None:
         """Of one list of recipes."""
@@ -90,13 +91,15 @@ class Rehearsals:
 
     def _outline(self, history: History, layers: Layers, is_single: bool) -> Outline | None:
         """None where the history does not stand for these layers."""
-        key = id(history), layers, is_single  # which an outline keeps
+        key = id(history), is_single  # which outlines keep
         if key not in self._outlines:
+            self._outlines[key] = Outlines(history, is_single=is_single)
+        if (*key, layers) not in self._outlined:
             try:
-                self._outlines[key] = Outline(history, layers, is_single=is_single)
+                self._outlined[*key, layers] = self._outlines[key].of(layers)
             except ValueError:
-                return None
-        return self._outlines[key]
+                self._outlined[*key, layers] = None
+        return self._outlined[*key, layers]
 
     def whole(self, method: Method, knobs: Knobs, engine: Engine | None) -> tuple[Recording, Setup] | None:
         """Every layer; None where no tape knows it."""

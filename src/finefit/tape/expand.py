@@ -1,11 +1,7 @@
 """A few layers stand for many, event by event.
 
-A recording of a few layers is cut into runs: events while a layer runs, or of storages that belong to one (the
-optimizer goes through all layers without running any). Runs that go through the layers in order, up or down, all of
-them or all of some kinds, form a sweep. The whole model's sweep goes through all its layers, each played by the
-recorded one that stands for it (`layers.py`). A storage is named by its layer and its number among that layer's
-storages, and a run names other layers by their distance. Outside of sweeps only storages of layers that stand for one
-alone may be named.
+The runs of a recording of a few layers are made to go through all layers of the whole model (`runs.py`), and written as
+a recording.
 
 Nothing is assumed: a model is trusted only where the few, expanded to one more of what the model repeats, equal a
 recording of that: the same births and deaths in the same order, and the same sizes but for storages of no layer, which
@@ -18,73 +14,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import count, groupby, pairwise, takewhile
 
 from finefit.nouns.recording import Recording
 
-from .layers import Layers, sources, times
+from .layers import Layers, times
+from .runs import Cut, Name, Run, Stretch
 from .turns import with_turns, without_turns
-
-Name = tuple[int | None, int]
-"""A storage: its layer (None: of no layer), and its number among that layer's storages, in the order of births."""
 
 Item = tuple[int, Name] | str
 """(+1 birth or -1 death, storage), or the label of a mark."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Items that belong together: of one layer, or of none."""
-
-    block: int | None
-    items: tuple[Item, ...]
-    shift: int = 0
-    # how far the layers that they name have moved
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A recording of a few layers, taken apart once for every number of layers that it is stretched to."""
-
-    recording: Recording
-
-    @cached_property
-    def names(self) -> list[Name]:
-        return _names(self.recording)
-
-    @cached_property
-    def numbers(self) -> dict[int | None, list[int]]:
-        """Of the storages of each layer, from 0, in the order of births."""
-        found: dict[int | None, list[int]] = {}
-        for number, block in enumerate(self.recording.block_of):
-            found.setdefault(block, []).append(number)
-        return found
-
-    @cached_property
-    def runs(self) -> list[Run]:
-        return _runs(self.recording)
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """The layers of a recording, and those of the whole model."""
-
-    few: Layers
-    whole: Layers
-
-    @cached_property
-    def sources(self) -> tuple[int, ...] | None:
-        """The recorded layer that stands at each place of the whole."""
-        return sources(self.few, self.whole)
-
-    @cached_property
-    def places(self) -> tuple[tuple[int, ...], ...]:
-        """Where each recorded layer stands in the whole: nowhere, once, or often."""
-        found: list[list[int]] = [[] for _ in self.few]
-        for place, block in enumerate(self.sources or ()):
-            found[block].append(place)
-        return tuple(map(tuple, found))
 
 
 @dataclass(frozen=True)
@@ -147,9 +85,11 @@ def stretch(few: Cut, layers: Layers, growths: Sequence[Growth], whole: Layers) 
 def _growth(few: Recording, more: Recording, stretch: Stretch) -> Growth | None:
     """None where more differs than the sizes of storages of no layer."""
     expected = _expanded(Cut(few), stretch)
-    if expected is None or _events(expected) != _events(more):
+    if expected is None:
         return None
-    before, after = storages_and_events(expected)[0], storages_and_events(more)[0]
+    (before, expected_events), (after, events) = storages_and_events(expected), storages_and_events(more)
+    if expected_events != events:
+        return None
     nbytes = {name: after[name] - size for name, size in before.items() if after[name] != size}
     if any(block is not None for block, _ in nbytes):
         return None
@@ -163,11 +103,16 @@ def storages_and_events(recording: Recording) -> tuple[dict[Name, int], list[Ite
 
     Deaths with no birth between them are in one order, whichever they came in.
     """
-    return dict(zip(_names(recording), recording.nbytes, strict=True)), _events(recording)
+    cut = Cut(recording)
+    return dict(zip(cut.names, recording.nbytes, strict=True)), list(_items(cut))
 
 
-def _events(recording: Recording) -> list[Item]:
-    return [item for run in _runs(recording) for item in run.items]
+def _items(cut: Cut) -> Iterator[Item]:
+    names = cut.names
+    for run in cut.runs:
+        for label, events in run.parts:
+            yield from () if label is None else (label,)
+            yield from ((1 if event > 0 else -1, names[abs(event) - 1]) for event in events)
 
 
 def _grown(expanded: Recording, growths: Sequence[Growth], more: Sequence[int]) -> Recording:
@@ -178,7 +123,7 @@ def _grown(expanded: Recording, growths: Sequence[Growth], more: Sequence[int]) 
         larger.update({name: number * nbytes for name, nbytes in growth.nbytes.items()})
     nbytes = expanded.nbytes
     if larger:
-        nbytes = tuple(size + larger[name] for name, size in zip(_names(expanded), nbytes, strict=True))
+        nbytes = tuple(size + larger[name] for name, size in zip(Cut(expanded).names, nbytes, strict=True))
     frozen = sum(number * growth.frozen_parameters for growth, number in added)
     trained = sum(number * growth.trainable_parameters for growth, number in added)
     return replace(
@@ -189,134 +134,14 @@ def _grown(expanded: Recording, growths: Sequence[Growth], more: Sequence[int]) 
     )
 
 
-# Reading
-
-
-def _names(recording: Recording) -> list[Name]:
-    """Of each storage, in the order of their numbers, which is the order of births."""
-    numbers: defaultdict[int | None, Iterator[int]] = defaultdict(count)
-    return [(block, next(numbers[block])) for block in recording.block_of]
-
-
-def _runs(recording: Recording) -> list[Run]:
-    placed = groupby(_placed(recording), key=lambda pair: pair[0])
-    return [Run(block, tuple(item for _, item in pairs)) for block, pairs in placed]
-
-
-def _placed(recording: Recording) -> Iterator[tuple[int | None, Item]]:
-    """Every item with the layer that it belongs to: the one that runs, else the storage's own."""
-    names = _names(recording)
-    for (start, label), (stop, _) in zip(recording.marks, recording.marks[1:], strict=False):
-        running = _running(label)
-        yield running, _unnumbered(label)
-        events = list(_ordered(recording.events[start:stop], names))
-        blocks = [names[abs(event) - 1][0] for event in events] if running is None else [running] * len(events)
-        for event, block in zip(events, _together(events, blocks), strict=True):
-            yield block, (1 if event > 0 else -1, names[abs(event) - 1])
-
-
-def _together(events: Sequence[int], blocks: Sequence[int | None]) -> Sequence[int | None]:
-    """What dies between two births of one layer dies because of it: an optimizer that goes through the parameters, one
-    by one, drops the last one's tensors as it makes those of the next."""
-    together = list(blocks)
-    births = [place for place, event in enumerate(events) if event > 0]
-    for last, following in pairwise(births):
-        if blocks[last] == blocks[following] is not None:
-            together[last:following] = [blocks[last]] * (following - last)
-    return together
-
-
-def _running(label: str) -> int | None:
-    parts = label.split("/")
-    return int(parts[3]) if len(parts) == 4 else None
-
-
-def _unnumbered(label: str) -> str:
-    """Without the number of the layer, which its place in the sweep gives."""
-    return "/".join(label.split("/")[:3])
-
-
-def _ordered(events: Sequence[int], names: Sequence[Name]) -> Iterator[int]:
-    """Deaths with no birth between them have no order that matters; some have none at all (autocast's cache)."""
-    for are_deaths, group in groupby(events, key=lambda event: event < 0):
-        together = list(group)
-        if are_deaths:
-            together.sort(key=lambda event: _place(names[-event - 1]))
-        yield from together
-
-
-def _place(name: Name) -> tuple[int, int]:
-    block, number = name
-    return (-1 if block is None else block, number)
-
-
 # Expanding
 
 
 def _expanded(few: Cut, stretch: Stretch) -> Recording | None:
     """As it is with more layers, all sizes as recorded."""
     assert few.recording.blocks == len(stretch.few)
-    if stretch.sources is None:
-        return None
-    runs = _with_layers(few.runs, stretch)
-    return None if runs is None else _written(few, runs, stretch.sources)
-
-
-def _with_layers(runs: list[Run], stretch: Stretch) -> list[Run] | None:
-    """The runs with every sweep made longer; None where a run outside of one is of a layer that stands for several, or
-    for none."""
-    longer: list[Run] = []
-    position = 0
-    while position < len(runs):
-        run = runs[position]
-        sweep = _sweep_at(runs, position, stretch.few)
-        if run.block is None:
-            longer.append(run)
-            position += 1
-        elif sweep:
-            longer.extend(_longer(sweep, stretch))
-            position += len(sweep)
-        elif len(stretch.places[run.block]) == 1:
-            longer.append(_moved(run, stretch.places[run.block][0]))
-            position += 1
-        else:
-            return None
-    return longer
-
-
-def _sweep_at(runs: list[Run], position: int, layers: Layers) -> list[Run]:
-    """The runs from here that go up or down through all layers, or through all of some kinds; the longest such, empty
-    where there are none."""
-    blocks = _in_one_direction(runs, position, len(layers))
-    for length in range(len(blocks), 1, -1):
-        kinds = {layers[block] for block in blocks[:length]}
-        if length == sum(layers.count(kind) for kind in kinds):
-            return runs[position : position + length]
-    return []
-
-
-def _in_one_direction(runs: list[Run], position: int, most: int) -> list[int]:
-    """Layers from here, as far as they only rise or only fall."""
-    following = takewhile(lambda block: block is not None, (run.block for run in runs[position : position + most]))
-    blocks = [block for block in following if block is not None]
-    rising = [after > before for before, after in pairwise(blocks)]
-    return blocks[: 1 + sum(1 for _ in takewhile(lambda rises: rises == rising[0], rising))]
-
-
-def _longer(sweep: list[Run], stretch: Stretch) -> list[Run]:
-    run_of = {run.block: run for run in sweep}
-    kinds = {stretch.few[block] for block in run_of if block is not None}
-    places = [place for place, kind in enumerate(stretch.whole) if kind in kinds]
-    if sweep[0].block != min(block for block in run_of if block is not None):
-        places.reverse()
-    assert stretch.sources is not None
-    return [_moved(run_of[stretch.sources[place]], place) for place in places]
-
-
-def _moved(run: Run, place: int) -> Run:
-    """The run as that of another layer; the layers that it names move along."""
-    assert run.block is not None
-    return replace(run, block=place, shift=place - run.block)
+    runs, sources = stretch.runs(few), stretch.sources
+    return None if runs is None or sources is None else _written(few, runs, sources)
 
 
 # Writing
@@ -324,7 +149,7 @@ def _moved(run: Run, place: int) -> Run:
 
 def _written(few: Cut, runs: Sequence[Run], source_of: Sequence[int]) -> Recording | None:
     """The runs as a recording; None where a storage would die that is not alive."""
-    recording, originals = few.recording, few.numbers
+    recording, names, originals = few.recording, few.names, few.numbers
     alive: defaultdict[int | None, dict[int, int]] = defaultdict(dict)
     originals_of: list[int] = []
     block_of: list[int | None] = []
@@ -332,21 +157,21 @@ def _written(few: Cut, runs: Sequence[Run], source_of: Sequence[int]) -> Recordi
     marks: list[tuple[int, str]] = []
     for run in runs:
         shift = run.shift
-        for item in run.items:
-            if isinstance(item, str):
-                marks.append((len(events), item if run.block is None else f"{item}/{run.block}"))
-                continue
-            sign, (block, number) = item
-            place = None if block is None else block + shift
-            if sign > 0:
-                originals_of.append(originals[None if place is None else source_of[place]][number])
-                block_of.append(place)
-                alive[place][number] = born = len(originals_of)
-                events.append(born)
-            elif number in alive[place]:
-                events.append(-alive[place].pop(number))
-            else:
-                return None
+        for label, happened in run.parts:
+            if label is not None:
+                marks.append((len(events), label if run.block is None else f"{label}/{run.block}"))
+            for event in happened:
+                block, number = names[abs(event) - 1]
+                place = None if block is None else block + shift
+                if event > 0:
+                    originals_of.append(originals[None if place is None else source_of[place]][number])
+                    block_of.append(place)
+                    alive[place][number] = born = len(originals_of)
+                    events.append(born)
+                elif number in alive[place]:
+                    events.append(-alive[place].pop(number))
+                else:
+                    return None
     return Recording(
         blocks=len(source_of),
         nbytes=tuple(recording.nbytes[source] for source in originals_of),

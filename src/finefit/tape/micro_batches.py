@@ -21,11 +21,10 @@ CUT = ("forward", "reference", "loss", "backward")
 
 def with_micro_batches(recording: Recording, count: int) -> Recording:
     """A recording of two as one of `count`."""
-    further = further_batches(recording)
     if count == 1:
-        return _without_second(recording, further)
+        return _without_second(recording)
     nbytes = list(recording.nbytes)
-    for number in further:
+    for number in further_batches(recording):
         nbytes[number - 1] *= count - 1
     return replace(recording, nbytes=tuple(nbytes))
 
@@ -40,13 +39,34 @@ def further_batches(recording: Recording) -> set[int]:
     return found
 
 
+def of_second(recording: Recording) -> set[int]:
+    """All that is born in the second micro-batch, and its tensors."""
+    found = further_batches(recording)
+    for (start, label), (stop, _) in pairwise(recording.marks):
+        if is_second(label):
+            found.update(event for event in recording.events[start:stop] if event > 0)
+    return found
+
+
+def is_second(label: str) -> bool:
+    """Whether a segment is the second micro-batch's."""
+    _, micro, phase = label.split("/")[:3]
+    return micro == "1" and phase in CUT
+
+
+def as_first(label: str) -> str:
+    step, _, *rest = label.split("/")
+    return "/".join([step, "0", *rest])
+
+
 def _is_batch(recording: Recording, number: int) -> bool:
     return recording.kind_names[recording.kinds[number - 1]][0] == "batch"
 
 
-def _without_second(recording: Recording, further: set[int]) -> Recording:
+def _without_second(recording: Recording) -> Recording:
     """Without what was born in the second micro-batch; what died in it, dies as the optimizer's step begins."""
-    alone = _alone(recording.events, recording.marks, len(recording.nbytes), frozenset(further))
+    gone = frozenset(of_second(recording))
+    alone = _alone(recording.events, recording.marks, len(recording.nbytes), gone)
     return replace(placed(recording, alone.events, alone.places), marks=alone.marks)
 
 
@@ -59,19 +79,12 @@ class _Alone:
 
 
 @lru_cache(maxsize=4)
-def _alone(
-    events: tuple[int, ...], marks: tuple[tuple[int, str], ...], storages: int, further: frozenset[int]
-) -> _Alone:
+def _alone(events: tuple[int, ...], marks: tuple[tuple[int, str], ...], storages: int, gone: frozenset[int]) -> _Alone:
     """Of a step's events, whatever the sizes: rows of half the length have the same."""
-    gone = set(further)
     left: list[int] = []
     marked: list[tuple[int, str]] = []
     for (start, label), (stop, _) in pairwise(marks):
-        step, micro, phase = label.split("/")[:3]
-        happened = events[start:stop]
-        if micro == "1" and phase in CUT:
-            gone.update(event for event in happened if event > 0)
-        else:
-            marked.append((len(left), "/".join([step, "0", *label.split("/")[2:]])))
-        left += [event for event in happened if abs(event) not in gone]
+        if not is_second(label):
+            marked.append((len(left), as_first(label)))
+        left += [event for event in events[start:stop] if abs(event) not in gone]
     return _Alone(*by_birth(left, storages), (*marked, (len(left), marks[-1][1])))

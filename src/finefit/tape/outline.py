@@ -1,14 +1,14 @@
 """The digest of a tape at a point, in about a millisecond: for those who ask about hundreds of points.
 
-The recording of all layers is laid out once; equal segments (the same work of the same layer, step after step) are one,
-and so are storages of one kind and size. At a point, each of them is counted once. It equals the digest of the
-recording that `History.at` gives.
+A tape's history is taken apart into walks, the events between two marks of a run (`runs.py`), once for all numbers of
+layers: equal ones are one, and so are storages of one kind and size. For a model's layers only the order of walks is
+made; at a point, each is walked once. It equals the digest of the recording that `History.at` gives.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -18,12 +18,16 @@ from finefit.nouns.recording import Recording
 from .born import Born, part_of
 from .digest import Height, Loaded, is_loaded
 from .layers import Layers
-from .micro_batches import further_batches, with_micro_batches
-from .peaks import CUDA_BLOCK_BYTES, Held, Kind, segments
+from .micro_batches import as_first, further_batches, is_second, of_second, with_micro_batches
+from .peaks import CUDA_BLOCK_BYTES, Held, Kind
+from .runs import Run, Stretch
 from .tape import FROZEN, TRAINED, History
+from .turns import is_turn, without_turns
 
 Walk = tuple[int, ...]
-"""The events of a segment: +c for a birth and -c for a death of a storage of column c, counted from 1."""
+"""Events: +c for a birth and -c for a death of a storage of column c, counted from 1."""
+Walked = tuple[str | None, int]
+"""As a part of a run is, with its walk's number in the place of its events."""
 Counts = Sequence[tuple[int, int]]
 """Columns, and how many storages of each."""
 Births = Sequence[tuple[Kind, int, Counts]]
@@ -39,53 +43,150 @@ class Asked:
     # its workspace; None: as recorded
 
 
-class Outline:
-    """Of one history and a model's layers. `is_single`: with one micro-batch, and not as recorded. Raises `ValueError`
-    where the recorded layers do not stand for these."""
+class Outlines:
+    """Of one history, for any layers. `is_single`: with one micro-batch, and not as recorded."""
 
-    def __init__(self, history: History, layers: Layers, *, is_single: bool = False) -> None:
-        whole, times = history.laid_out(layers), history.times(layers)
-        if whole is None or times is None:
-            raise ValueError(f"{history.layers} do not stand for {layers}")
-        self._history, self._times = history, times
-        self.whole = whole = with_micro_batches(whole, 1) if is_single else whole
-        self._columns, columns_of_few = history.columns
-        # in the place of its bytes, each storage has the number of the recorded one
-        column_of = list(map(columns_of_few.__getitem__, whole.nbytes))
-        self._further = {} if is_single else _set_apart(further_batches(whole), column_of, len(self._columns))
-        self.kinds = tuple(
-            whole.kind_names[self._columns[column - 1][0]]
-            for column in (*range(1, len(self._columns) + 1), *self._further)
-        )
+    def __init__(self, history: History, *, is_single: bool = False) -> None:
+        self.history, self.is_single = history, is_single
+        self.columns, columns_of_few = history.columns
+        recorded, column_of = without_turns(history.few), list(columns_of_few)
+        gone = of_second(recorded) if is_single else set()
+        self.further = {} if is_single else _set_apart(further_batches(recorded), column_of, len(self.columns))
+        names, columns = recorded.kind_names, (*range(1, len(self.columns) + 1), *self.further)
+        self.kinds = tuple(names[self.columns[column - 1][0]] for column in columns)
         self.column_of = tuple(column_of)
-        self.walks, self.order = _walks(whole, column_of)
-        births = _births(whole, column_of)
-        self.births = {part: self._by_kind(counts) for part, counts in births.items()}
-        found = Counter(column_of).items()
-        self.loaded = tuple((column, count) for column, count in found if is_loaded(self.kinds[column - 1]))
+        # of each recorded storage
+        kept = [0 if number in gone else column for number, column in enumerate(column_of, start=1)]
+        self._signed = [0, *kept, *(-column for column in reversed(kept))]
+        # the column that an event of the recording is of; 0: of none
+        self.walks: list[Walk] = []
+        # by their numbers; further layers may have more
+        self._numbers: dict[Walk, int] = {}
+        self._walked: dict[tuple[int, tuple[int, ...]], Sequence[Walked]] = {}
+        self._named: dict[int, tuple[int, ...]] = {}
+        self._births: dict[int, Counter[int]] = {}
 
-    def _by_kind(self, counts: Counts) -> Births:
+    def of(self, layers: Layers) -> Outline:
+        """Raises `ValueError` where the recorded layers do not stand for these."""
+        times, stretched = self.history.times(layers), Stretch(self.history.layers, layers)
+        runs, sources = stretched.runs(self.history.numbered), stretched.sources
+        if times is None or runs is None or sources is None:
+            raise ValueError(f"{self.history.layers} do not stand for {layers}")
+        walked = ((self._label(label, run), walk) for run in runs for label, walk in self._of_run(run, sources))
+        return Outline(self, layers, times, tuple(_segments(walked)))
+
+    def _label(self, label: str | None, run: Run) -> str | None:
+        """Of the segment that begins there."""
+        if label is None or is_turn(label) or (self.is_single and is_second(label)):
+            return None
+        label = label if run.block is None else f"{label}/{run.block}"
+        return as_first(label) if self.is_single else label
+
+    def _of_run(self, run: Run, sources: Sequence[int]) -> Sequence[Walked]:
+        """The same wherever the layers that it names have the same sources."""
+        named = self._names(run)
+        standing = tuple(sources[block + run.shift] for block in named)
+        key = id(run.parts), standing  # parts are kept by the history
+        if key not in self._walked:
+            moved = {} if standing == named else dict(zip(named, standing, strict=True))
+            self._walked[key] = [(label, self._number(self._walk(events, moved))) for label, events in run.parts]
+        return self._walked[key]
+
+    def _names(self, run: Run) -> tuple[int, ...]:
+        """The layers whose storages it names, before they moved."""
+        key = id(run.parts)
+        if key not in self._named:
+            block_of = self.history.few.block_of
+            blocks = {block_of[abs(event) - 1] for _, events in run.parts for event in events}
+            self._named[key] = tuple(sorted(block for block in blocks if block is not None))
+        return self._named[key]
+
+    def _walk(self, events: Iterable[int], moved: Mapping[int, int]) -> Walk:
+        """`moved`: the layers that stand for others."""
+        if moved:
+            events = [self._standing(event, moved) for event in events]
+        return tuple(filter(None, map(self._signed.__getitem__, events)))
+
+    def _standing(self, event: int, moved: Mapping[int, int]) -> int:
+        block, number = self.history.numbered.names[abs(event) - 1]
+        if block is None:
+            return event
+        storage = self.history.numbered.numbers[moved[block]][number] + 1
+        return storage if event > 0 else -storage
+
+    def _number(self, walk: Walk) -> int:
+        if walk not in self._numbers:
+            self._numbers[walk] = len(self.walks)
+            self.walks.append(walk)
+        return self._numbers[walk]
+
+    def births(self, walk: int) -> Mapping[int, int]:
+        """How many of each column."""
+        if walk not in self._births:
+            self._births[walk] = Counter(column for column in self.walks[walk] if column > 0)
+        return self._births[walk]
+
+
+class Outline:
+    """Of one history and a model's layers."""
+
+    def __init__(
+        self, of: Outlines, layers: Layers, times: Sequence[int], order: Sequence[tuple[str, Sequence[int]]]
+    ) -> None:
+        self._of, self._layers, self._times = of, layers, times
+        self.order = order
+        # of all segments, and their walks
+        self.walks = tuple(of.walks)
+        self.kinds = of.kinds
+        counts: dict[str | None, Counter[int]] = {}
+        for label, walks in order:
+            counts.setdefault(part_of(label), Counter()).update(walks)
+        born = {part: self._born(walks) for part, walks in counts.items()}
+        self.births = {part: self._by_kind(columns) for part, columns in born.items() if part is not None}
+        self.loaded = [
+            (column, count)
+            for column, count in sum(born.values(), Counter()).items()
+            if is_loaded(self.kinds[column - 1])
+        ]
+
+    def _born(self, walks: Mapping[int, int]) -> Counter[int]:
+        """Columns."""
+        found: Counter[int] = Counter()
+        for walk, times in walks.items():
+            for column, count in self._of.births(walk).items():
+                found[column] += times * count
+        return found
+
+    def _by_kind(self, columns: Mapping[int, int]) -> Births:
         found: dict[Kind, list[tuple[int, int]]] = {}
-        for column, count in counts:
+        for column, count in columns.items():
             found.setdefault(self.kinds[column - 1], []).append((column, count))
         return [(kind, sum(count for _, count in each), each) for kind, each in found.items()]
 
     def at(self, numbers: Sequence[int], asked: Asked) -> Outlined:
         """`numbers`: of the history at a point."""
-        growths = list(zip(self._times, self._history.growths_at(numbers), strict=True))
-        sizes = [0, *(numbers[row] for _, row, _ in self._columns)]
-        for column, (_, _, name) in enumerate(self._columns, start=1):
+        growths = list(zip(self._times, self._of.history.growths_at(numbers), strict=True))
+        sizes = [0, *(numbers[row] for _, row, _ in self._of.columns)]
+        for column, (_, _, name) in enumerate(self._of.columns, start=1):
             if name is not None:
                 sizes[column] += sum(more * growth.nbytes.get(name, 0) for more, growth in growths)
             if asked.cublas_bytes is not None and _is_cublas(self.kinds[column - 1]):
                 sizes[column] = asked.cublas_bytes
-        sizes += [sizes[column] * (asked.micro_batches - 1) for column in self._further]
+        sizes += [sizes[column] * (asked.micro_batches - 1) for column in self._of.further]
         return Outlined(
             self,
             tuple(sizes),
             frozen=numbers[FROZEN] + sum(more * growth.frozen_parameters for more, growth in growths),
             trained=numbers[TRAINED] + sum(more * growth.trainable_parameters for more, growth in growths),
         )
+
+    @cached_property
+    def whole(self) -> Recording:
+        """In the place of its bytes, each storage has its column."""
+        whole = self._of.history.laid_out(self._layers)
+        assert whole is not None, "what has runs is written"
+        whole = with_micro_batches(whole, 1) if self._of.is_single else whole
+        return replace(whole, nbytes=tuple(map(self._of.column_of.__getitem__, whole.nbytes)))
 
 
 @dataclass(frozen=True)
@@ -128,7 +229,7 @@ class Outlined:
     def recording(self) -> Recording:
         return replace(
             self.outline.whole,
-            nbytes=tuple(map(self.sizes.__getitem__, self.outline.column_of)),
+            nbytes=tuple(map(self.sizes.__getitem__, self.outline.whole.nbytes)),
             parameters=self.frozen + self.trained,
             trainable_parameters=self.trained,
         )
@@ -147,31 +248,26 @@ def _is_cublas(kind: Kind) -> bool:
     return (kind[0], kind[3]) == ("workspace", "cublas")
 
 
-def _walks(whole: Recording, column_of: Sequence[int]) -> tuple[tuple[Walk, ...], tuple[tuple[str, int], ...]]:
-    """Those that there are, and which of them each segment is."""
-    walks: dict[Walk, int] = {}
-    order = []
-    signed = [0, *column_of, *(-column for column in reversed(column_of))]
-    for segment in segments(whole):
-        walk = tuple(map(signed.__getitem__, whole.events[segment.start : segment.stop]))
-        order.append((segment.label, walks.setdefault(walk, len(walks))))
-    return tuple(walks), tuple(order)
+def _segments(walked: Iterable[Walked]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Each with its walks."""
+    segment: str | None = None
+    walks: list[int] = []
+    for label, walk in walked:
+        if label is not None:
+            if segment is not None:
+                yield segment, tuple(walks)
+            segment, walks = label, []
+        walks.append(walk)
+    if segment is not None:
+        yield segment, tuple(walks)
 
 
-def _births(whole: Recording, column_of: Sequence[int]) -> dict[str, Counts]:
-    """Of each part of a step, as `born` has them."""
-    counts: dict[str, Counter[int]] = {}
-    for segment in segments(whole):
-        part = part_of(segment.label)
-        if part is not None:
-            born = [event - 1 for event in whole.events[segment.start : segment.stop] if event > 0]
-            counts.setdefault(part, Counter()).update(map(column_of.__getitem__, born))
-    return {part: tuple(counted.items()) for part, counted in counts.items()}
-
-
-def _heights(order: Sequence[tuple[str, int]], walked: Sequence[tuple[int, int]]) -> Iterator[Height]:
+def _heights(order: Sequence[tuple[str, Sequence[int]]], walked: Sequence[tuple[int, int]]) -> Iterator[Height]:
     live = 0
-    for label, number in order:
-        height, left = walked[number]
-        yield label, live + height
-        live += left
+    for label, walks in order:
+        highest = live
+        for walk in walks:
+            height, left = walked[walk]
+            highest = max(highest, live + height)
+            live += left
+        yield label, highest

@@ -16,9 +16,10 @@ from functools import cached_property
 
 from finefit.nouns.recording import Recording
 
-from .expand import Cut, Growth, Name, proof_of, storages_and_events, stretch
+from .expand import Growth, proof_of, storages_and_events, stretch
 from .layers import Layers, times
 from .peaks import Kind, without_layer
+from .runs import Cut, Name
 from .sizes import Formulas, Point, formulas_of, rulers_at, value_at
 from .turns import with_turns_like
 
@@ -109,7 +110,7 @@ class History:
     def _growing(self) -> dict[Name, tuple[int, int]]:
         """The number, from 0, and the row of each storage that is larger with more layers."""
         growing = {name for growth in self.growths for name in growth.nbytes}
-        names = self._numbered.names if growing else []
+        names = self.numbered.names if growing else []
         return {name: (number, self.row_of[number]) for number, name in enumerate(names) if name in growing}
 
     @cached_property
@@ -122,7 +123,7 @@ class History:
         return tuple(columns), column_of
 
     @cached_property
-    def _numbered(self) -> Cut:
+    def numbered(self) -> Cut:
         """In the place of its bytes, each storage has its own number."""
         return Cut(replace(self.few, nbytes=tuple(range(len(self.row_of)))))
 
@@ -189,7 +190,7 @@ class History:
         one that it is like."""
         if layers not in self._layouts:
             nothing = [Growth(growth.unit, {}, 0, 0) for growth in self.growths]
-            self._layouts[layers] = stretch(self._numbered, self.layers, nothing, layers)
+            self._layouts[layers] = stretch(self.numbered, self.layers, nothing, layers)
         return self._layouts[layers]
 
     @cached_property

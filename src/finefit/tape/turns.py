@@ -52,8 +52,7 @@ class Part:
 
     @property
     def is_ours(self) -> bool:
-        """Whether its mark was set here."""
-        return f"/{TURNS}" in self.label
+        return is_turn(self.label)
 
     @property
     def ours(self) -> str:
@@ -98,12 +97,17 @@ def without_turns(recording: Recording) -> Recording:
         return recording
     of_turns = {storage for part in _turns(recording) for storage in _born(recording, part)}
     block_of = (None if storage in of_turns else block for storage, block in enumerate(recording.block_of))
-    marks = (mark for mark in recording.marks if f"/{TURNS}" not in mark[1])
+    marks = (mark for mark in recording.marks if not is_turn(mark[1]))
     return replace(recording, block_of=tuple(block_of), marks=tuple(marks))
 
 
+def is_turn(label: str) -> bool:
+    """Whether a mark was set here."""
+    return f"/{TURNS}" in label
+
+
 def _has_turns(recording: Recording) -> bool:
-    return any(f"/{TURNS}" in label for _, label in recording.marks)
+    return any(is_turn(label) for _, label in recording.marks)
 
 
 def _parts(recording: Recording) -> Iterator[Part]:
@@ -225,4 +229,4 @@ def _left(recording: Recording) -> Iterator[Mark]:
 def _order(mark: Mark) -> tuple[int, int]:
     """At one event a loop ends, then the next part begins, then its first turn."""
     position, label = mark
-    return position, 1 if f"/{TURNS}" not in label else 2 if label.count("/") == RUNNING else 0
+    return position, 1 if not is_turn(label) else 2 if label.count("/") == RUNNING else 0
