@@ -81,7 +81,7 @@ def test_packed_rows_take_the_time_of_full_sequences() -> None:
     knobs = Knobs(ROOM, 1, 2, packing=True)
     job = Job(model="m", data="d", packing=True, max_length=ROOM, global_batch_size=2)
     asked = Asked(job, LoRA(), LLAMA, Machine(None), lengths)
-    assert asked.waste(knobs, pace) == pytest.approx(3 * ROOM / sum(tokens))
+    assert asked.own_tokens_per_second(knobs, pace) == pytest.approx(pace.tokens_per_second * sum(tokens) / (3 * ROOM))
     work = workload(Job(model="m", data="d", global_batch_size=2), knobs, pace, 1, lengths, None)
     assert (work.rows, work.steps, work.padded_tokens) == (5, 2, sum(tokens))
     assert work.seconds == pytest.approx(3 * ROOM / pace.tokens_per_second)

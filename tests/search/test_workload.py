@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ rows = st.lists(st.integers(1, 500), min_size=1, max_size=60).map(tuple)
 PACE = Pace((Share("all", 2.0, "derived", ""),), 1.5, 3.0, 1000)
 OFFER = Offer("p", "g", 1, "on_demand", 3.6, "", "", "2026-11-01", "high", "s", "w", "n")
 DATA = "examples/stdlib/train.jsonl"
+ANSWER = {"role": "assistant", "content": "yes"}
 
 
 @given(rows, st.integers(1, 70), st.integers(0, 5))
@@ -66,3 +69,26 @@ def test_padding_speaks_for_smaller_micro_batches() -> None:
     assert own is not None
     assert alike is not None
     assert own.knobs.per_device_train_batch_size <= alike.knobs.per_device_train_batch_size
+
+
+def test_all_that_a_plan_says_of_speed_is_of_its_own_rows(tmp_path: Path) -> None:
+    """Padding grows with the micro-batch: the order of recipes, their tokens a second and what advice costs agree."""
+    words = [3 + number * number % 97 * (9 if number % 50 == 0 else 1) for number in range(300)]
+    rows = [json.dumps({"messages": [{"role": "user", "content": "word " * n}, ANSWER]}) for n in words]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    job = Job(model="llama-3.2-1b", data=str(tmp_path / "rows.jsonl"), gpu="RTX4070", global_batch_size=8)
+    found = api.plan(job, builds=False)
+    assert found.choice is not None
+    assert found.workload is not None
+    chosen = found.workload.own_tokens_per_second
+    others = [one.candidate for one in found.alternatives]
+    assert [chosen, *(one.tokens_per_second for one in others)] == sorted(
+        [chosen, *(one.tokens_per_second for one in others)], reverse=True
+    )
+    rate_of = {one.knobs.per_device_train_batch_size: one.tokens_per_second for one in others}
+    advised = {one.keys.get("per_device_train_batch_size"): one.time_lost for one in found.advice}
+    both = rate_of.keys() & advised.keys()
+    assert both
+    for micro_batch in both:
+        assert advised[micro_batch] == pytest.approx(chosen / rate_of[micro_batch] - 1, rel=1e-3)
+        assert advised[micro_batch] > 0

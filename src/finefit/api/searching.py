@@ -124,13 +124,13 @@ class Searched:
 
         def ask(wished: Job) -> Effect | None:
             one = _weighed(wished, self.about.model, found)
-            return None if one is None else Effect(_high(one), one.pace.tokens_per_second, is_checked=False)
+            return None if one is None else Effect(_high(one), one.tokens_per_second, is_checked=False)
 
         def _high(one: Candidate) -> int:
             return int(one.peak_bytes * ratio) + search.beside_bytes
 
         of = Basis(pinned(self.about.job, name_of(about.method), about.knobs), self.about.model, self.about.machine)
-        now = Effect(before.high_bytes, about.pace.tokens_per_second, before.is_checked)
+        now = Effect(before.high_bytes, about.tokens_per_second, before.is_checked)
         return advise(of, now, ask, search.limit_bytes)
 
 

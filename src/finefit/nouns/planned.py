@@ -27,9 +27,8 @@ class Candidate:
     peak_bytes: int
     # allocated
     pace: Pace
-    waste: float = 1.0
-    # how much longer the job's own rows take than rows that are all as long as the longest: they are padded and short,
-    # or packed
+    own_tokens_per_second: float | None = None
+    # of the job's own rows, which are padded and short, or packed; None: every row is as long as the longest
 
     @property
     def least_bytes(self) -> int:
@@ -37,9 +36,14 @@ class Candidate:
         return self.peak_bytes if is_plain(self.engine) else int(self.peak_bytes * (1 - NEARLY))
 
     @property
-    def seconds(self) -> float:
+    def tokens_per_second(self) -> float:
+        """Without padding, of all GPUs together."""
+        return self.own_tokens_per_second or self.pace.tokens_per_second
+
+    @property
+    def seconds_per_token(self) -> float:
         """By which recipes are compared."""
-        return self.pace.step_seconds * self.waste
+        return 1 / self.tokens_per_second
 
     @property
     def family(self) -> Family:

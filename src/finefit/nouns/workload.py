@@ -72,5 +72,10 @@ class Workload:
         return self.tokens / self.padded_tokens
 
     @property
+    def own_tokens_per_second(self) -> float:
+        """Without padding, of all GPUs together."""
+        return self.tokens / self.seconds
+
+    @property
     def usd(self) -> float | None:
         return None if self.offer is None else self.offer.usd_per_hour * self.seconds / 3600

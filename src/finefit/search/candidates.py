@@ -54,13 +54,11 @@ class Asked:
     lengths: Lengths | None = None
     # of the job's own rows
 
-    def waste(self, knobs: Knobs, pace: Pace) -> float:
+    def own_tokens_per_second(self, knobs: Knobs, pace: Pace) -> float | None:
         if self.lengths is None:
-            return 1.0
-        tokens = self.lengths.tokens
-        taken = epoch_seconds(knobs, pace, self.machine.count, tokens, self.job.seed)
-        full = self.job.global_batch_size * self.lengths.longest
-        return taken / self.lengths.total * full / pace.step_seconds
+            return None
+        seconds = epoch_seconds(knobs, pace, self.machine.count, self.lengths.tokens, self.job.seed)
+        return self.lengths.total / seconds
 
     def knobs(self, micro_batch: int, checkpointing: Checkpointing) -> tuple[Knobs, Engine | None]:
         """What nothing pins is as `choose` has it."""
@@ -87,7 +85,9 @@ def candidates(asked: Asked, rehearsals: Rehearsals, limit_bytes: int) -> Iterat
                 of_shape = _of_few(asked, knobs, engine, *few, anchor)
             else:
                 of_shape = _of_whole(asked, micro_batch, shape, rehearsals)
-            found = [replace(one, waste=asked.waste(one.knobs, one.pace)) for one in of_shape]
+            found = [
+                replace(one, own_tokens_per_second=asked.own_tokens_per_second(one.knobs, one.pace)) for one in of_shape
+            ]
             yield from found
             if shape == "all" and found and found[0].least_bytes > limit_bytes:
                 return

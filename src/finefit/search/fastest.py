@@ -89,7 +89,7 @@ class Search:
 
 def order(candidate: Candidate) -> tuple[float, int, str]:
     """The fastest first; of two equally fast ones, the smaller."""
-    return candidate.seconds, candidate.peak_bytes, repr(candidate.knobs)
+    return candidate.seconds_per_token, candidate.peak_bytes, repr(candidate.knobs)
 
 
 def families(candidates: Iterable[Candidate]) -> dict[Family, list[Candidate]]:

@@ -90,7 +90,7 @@ def _others(found: Sequence[Candidate], best: Candidate, search: Search) -> Iter
             yield PassedOver(words(family), _lacks(members, search.limit_bytes))
             continue
         fastest = min(fitting, key=order)
-        rate, slower = fastest.pace.tokens_per_second, fastest.seconds / best.seconds - 1
+        rate, slower = fastest.tokens_per_second, fastest.seconds_per_token / best.seconds_per_token - 1
         what = f"fits with {_checkpointed(fastest)}: {rate:,.0f} tokens/s"
         yield PassedOver(words(family), f"{what}, {100 * slower:.0f} % longer a step")
 

@@ -83,6 +83,7 @@ def _of_weighed(one: Weighed) -> dict[str, Any]:
         "high_bytes": one.high_bytes,
         "is_checked": one.is_checked,
         "speed": pace.speed(candidate.pace),
+        "own_tokens_per_second": candidate.own_tokens_per_second,
     }
 
 
@@ -99,7 +100,7 @@ def show(planned: Planned) -> None:
     else:
         console.print(f"the fastest that fits {planned.machine.name}; {found}", style="bold green")
         terminal.show_estimate(planned.choice)
-        console.print(_alternatives(planned.choice, planned.alternatives))
+        console.print(_alternatives(planned.choice, planned.alternatives, planned.workload))
     console.print(_passed_over(planned))
     if planned.workload is not None:
         console.print(f"{_run(planned.workload)}; {_cost(planned.workload)}")
@@ -121,20 +122,21 @@ def show_run(plan: Plan, console: Console) -> None:
     if plan.chosen is not None:
         found = f"{plan.chosen.weighed:,} recipes weighed, {plan.chosen.checked} with the allocator"
         console.print(f"the fastest that fits {plan.machine.name}; {found}")
-        console.print(_alternatives(plan, plan.chosen.alternatives))
+        console.print(_alternatives(plan, plan.chosen.alternatives, plan.work))
 
 
-def _alternatives(choice: Estimate | Plan, alternatives: tuple[Weighed, ...]) -> Table:
+def _alternatives(choice: Estimate | Plan, alternatives: tuple[Weighed, ...], work: Workload | None) -> Table:
     from rich.table import Table
 
     table = Table(title="the choice, and those behind it", title_justify="left")
     for title in ("recipe", "recomputed"):
         table.add_column(title)
-    for title in ("tokens/s", "device, at most"):
+    for title in ("tokens/s" if work is None else "own tokens/s", "device, at most"):
         table.add_column(title, justify="right", no_wrap=True)
     if choice.pace is not None and choice.ledger.device is not None:
         engine = choice.engine if isinstance(choice, Estimate) else None
-        chosen = Candidate(choice.method, choice.knobs, engine, choice.ledger.peak_bytes, choice.pace)
+        own = None if work is None else work.own_tokens_per_second
+        chosen = Candidate(choice.method, choice.knobs, engine, choice.ledger.peak_bytes, choice.pace, own)
         table.add_row(*_cells(chosen, choice.ledger.device.high, ""), style="bold")
     for one in alternatives:
         table.add_row(*_cells(one.candidate, one.high_bytes, "" if one.is_checked else "about "))
@@ -178,7 +180,7 @@ def _cells(candidate: Candidate, high_bytes: int, about: str) -> tuple[str, str,
     return (
         f"{name_of(candidate.method)}, {batch}{', packed' if knobs.packing else ''}{engine}",
         checkpointing_words(knobs.gradient_checkpointing),
-        f"{candidate.pace.tokens_per_second:,.0f}",
+        f"{candidate.tokens_per_second:,.0f}",
         f"{about}{human_bytes(high_bytes)}",
     )
 
