@@ -14,7 +14,7 @@ import pytest
 from finefit import api
 from finefit.catalog.deepspeed import auto_buckets
 from finefit.errors import BadInput
-from finefit.lower.plan_files import OTHER_ROWS
+from finefit.lower.plan_files import SKIPS
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
 from finefit.nouns.job import Job
@@ -117,8 +117,8 @@ def test_a_run_refuses_a_job_without_rows(planned: Planned, tmp_path: Path) -> N
     [
         ("rows.jsonl", '{"messages": []}', "stop", True),
         ("rows.jsonl", '{"messages": []}', "skip", False),
-        ("rows.jsonl", '{"text": "a"}', "stop", False),
-        ("rows.csv", "text\na", "stop", False),
+        ("rows.jsonl", '{"text": "a"}', "stop", True),
+        ("rows.csv", "text\na", "stop", True),
     ],
 )
 def test_a_script_is_given_rows_that_it_reads(name: str, text: str, on_bad: Any, is_read: bool, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_script_is_given_rows_that_it_reads(name: str, text: str, on_bad: Any,
     job = replace(job_of(JOBS["one GPU, LoRA"]), data=str(tmp_path / name), on_bad_row=on_bad)
     files = api.plan_files(job, chosen(job))
     assert (str(tmp_path / name) in files.texts["train.py"]) is is_read
-    assert (OTHER_ROWS in files.notes) is not is_read
+    assert (SKIPS in files.notes) is not is_read
     path = tmp_path / "job.yaml"
     path.write_text(files.texts["job.yaml"])
     assert (read_job(path).job.data, read_job(path).job.on_bad_row) == (str(tmp_path / name), on_bad)

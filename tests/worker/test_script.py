@@ -13,10 +13,15 @@ from typing import Any
 
 import pytest
 
+from finefit.lower.rows import with_rows
 from finefit.lower.script import script
+from finefit.nouns.formats.alpaca import ALPACA
 
 STEPS = 2
 QUANTIZATION = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+INSTRUCTIONS = "instruction,input,output\n" + "".join(
+    f"w{n} w2,{'w3' if n % 2 else ''},w{n + 4} w1\n" for n in range(12)
+)
 RECIPES: dict[str, dict[str, Any]] = {
     "lora, one layer of two checkpointed": {},
     "full, whole logits, all checkpointed": {
@@ -27,6 +32,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "qlora, none checkpointed": {"gradient_checkpointing": 0, "quantization": QUANTIZATION},
     "packed": {"packs": True},
+    "Alpaca's rows, in CSV": {"instructs": True},
 }
 
 
@@ -63,7 +69,12 @@ def test_a_script_trains_as_finefit_does(
     """Loss, gradient norm and learning rate of each step are those of finefit's own run, to the last digit."""
     changes = dict(RECIPES[name])
     quantization, packs = changes.pop("quantization", None), changes.pop("packs", False)
+    instructs = changes.pop("instructs", False)
     told = made(orders(max_steps=STEPS, **changes), quantization)
+    if instructs:
+        (tmp_path / "rows.csv").write_text(INSTRUCTIONS)
+        told["data"]["train"] = str(tmp_path / "rows.csv")
+        told = with_rows(told, ALPACA, {})
     told["trainer"] |= {"padding_free": True} if packs else {}
     run = new_run(**told)
     assert run.finish() == 0, run.log.read_text()[-3000:]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from finefit.errors import BadInput
 from finefit.nouns.formats import FORMATS
 from finefit.nouns.formats.turns import ROLES
-from finefit.world.rows import check_rows, is_plain, scan
+from finefit.world.rows import check_rows, format_of, scan
 
 GOOD = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
 
@@ -142,11 +142,11 @@ def test_a_formats_own_example_is_a_row_of_it(tmp_path: Path, name: str) -> None
         check_rows(file, task="sft" if is_pairs else "dpo")
 
 
-def test_what_a_plain_script_reads(tmp_path: Path) -> None:
-    """Lines of JSON with `messages`, and nothing else."""
-    for name, text in {"a.jsonl": GOOD, "b.jsonl": '{"text": "a"}', "c.json": f"[{GOOD}]", "d": GOOD}.items():
-        (tmp_path / name).write_text(text)
-    assert [is_plain(tmp_path / name) for name in ("a.jsonl", "b.jsonl", "c.json", "d")] == [True, False, False, True]
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_file_that_was_checked_has_its_first_good_rows_format(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(["{}", json.dumps(EXAMPLES[name])]))
+    assert format_of(file).name == scan(file).format.name == name
 
 
 @pytest.mark.parametrize("first", EXAMPLES)

@@ -15,6 +15,7 @@ from finefit.lower.launch import NAMES, TARGETS, Target, launch_file
 from finefit.lower.plan_files import files_of
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
+from finefit.nouns.formats import Format
 from finefit.nouns.job import Job
 from finefit.nouns.machine import Machine
 from finefit.nouns.model import Model
@@ -24,7 +25,7 @@ from finefit.search.engine import engine_for
 from finefit.world.gpus import machine_named
 from finefit.world.jobs import read_job
 from finefit.world.models import find_model
-from finefit.world.rows import is_plain
+from finefit.world.rows import format_of
 
 from .fetching import rows_here
 
@@ -35,12 +36,12 @@ def plan_files(job: Job, choice: Estimate) -> Files:
     here = rows_here(job, lambda _: None)
     told = replace(pinned(here.pinned, choice), model=model, gpu=_gpu(job, choice))
     rows = (here.job.data, here.job.eval_data)
-    return files_of(told, choice, _weights(choice.model), reads_rows=_reads(here.job), rows=rows)
+    return files_of(told, choice, _weights(choice.model), _format(here.job), rows)
 
 
-def _reads(job: Job) -> bool:
-    """Whether the standalone script, which checks nothing, trains on the same rows."""
-    return job.on_bad_row == "stop" and all(is_plain(path) for path in (job.data, job.eval_data) if path)
+def _format(job: Job) -> Format | None:
+    """Of rows that the standalone script, which checks nothing, reads as a run does."""
+    return format_of(job.data) if job.data and job.on_bad_row == "stop" else None
 
 
 def write_files(folder: Path | str, files: Files) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from typing import Any
 from finefit.nouns.engine import FSDP2, DeepSpeed, is_plain
 from finefit.nouns.estimate import Estimate
 from finefit.nouns.files import Files
+from finefit.nouns.formats import Format
 from finefit.nouns.job import Job
 from finefit.nouns.knobs import Knobs
 from finefit.nouns.loop import Loop
@@ -22,33 +23,34 @@ from .deepspeed import ds_config
 from .job_file import job_yaml
 from .orders import job_orders
 from .preferences import task_orders
+from .rows import with_rows
 from .script import script
 
 JOB, LAUNCH = "job.yaml", "launch.txt"
 SEES = "train.py is left out: how a standalone script trains a model that sees is not written yet"
-OTHER_ROWS = (
-    "train.py reads JSONL with `messages` in every row, which this file is not said to be: fill in DATA in train.py"
-)
-OTHER_PAIRS = (
-    "train.py was not tried with files of pairs: fill in DATA in train.py, JSONL with prompt, chosen, rejected"
-)
+SKIPS = "train.py checks no rows, and leaves none out, as on_bad_row says: fill in DATA in train.py"
 NO_ROWS = "no rows are named yet: fill in `data` in job.yaml, and DATA in train.py"
 
 
 def files_of(
-    job: Job, choice: Estimate, weights: str, *, reads_rows: bool = True, rows: tuple[str, str | None] | None = None
+    job: Job,
+    choice: Estimate,
+    weights: str,
+    format: Format | None = None,
+    rows: tuple[str, str | None] | None = None,
 ) -> Files:
-    """`job`: as `pinned` made it; `weights`: where a script finds them, a folder or a hub id; `reads_rows`: whether a
-    script can read the job's files; `rows`: where these are, if the job names rows of the hub."""
+    """`job`: as `pinned` made it; `weights`: where a script finds them, a folder or a hub id; `format`: of the job's
+    rows, None where it has none or a script cannot read them; `rows`: where these are, if the job names rows of the
+    hub."""
     sees = "vision_config" in choice.model.config
     launch = "" if sees else launch_line(choice.engine)
     texts = {JOB: job_yaml(job, choice), **_engine_files(job, choice)}
     if not sees:
-        data, eval_data = (rows or (job.data, job.eval_data)) if reads_rows else ("", None)
+        data, eval_data = ("", None) if format is None else rows or (job.data, job.eval_data)
         told = replace(job, data=data, eval_data=eval_data)
-        texts |= {SCRIPT: _script(told, choice, weights, launch), LAUNCH: launch + "\n"}
-    others = OTHER_PAIRS if job.task == "dpo" else OTHER_ROWS
-    notes = ((SEES,) if sees else ()) + (() if job.data else (NO_ROWS,)) + (() if reads_rows else (others,))
+        texts |= {SCRIPT: _script(told, choice, weights, launch, format), LAUNCH: launch + "\n"}
+    unread = (SKIPS,) if job.data and format is None and not sees else ()
+    notes = ((SEES,) if sees else ()) + (() if job.data else (NO_ROWS,)) + unread
     return Files(texts, launch, notes)
 
 
@@ -64,11 +66,11 @@ def _engine_files(job: Job, choice: Estimate) -> dict[str, str]:
     return texts
 
 
-def _script(job: Job, choice: Estimate, weights: str, launch: str) -> str:
-    return script(script_orders(job, choice, weights), trainer_words(choice.engine), launch)
+def _script(job: Job, choice: Estimate, weights: str, launch: str, format: Format | None) -> str:
+    return script(script_orders(job, choice, weights, format), trainer_words(choice.engine), launch)
 
 
-def script_orders(job: Job, choice: Estimate, weights: str) -> Mapping[str, Any]:
+def script_orders(job: Job, choice: Estimate, weights: str, format: Format | None = None) -> Mapping[str, Any]:
     """What a run of finefit's own is told, where it has one rank; else what each rank is told, whose engine computes in
     one dtype."""
     assert not isinstance(choice.task, Generate)
@@ -79,6 +81,7 @@ def script_orders(job: Job, choice: Estimate, weights: str) -> Mapping[str, Any]
         orders["adapter_dtype"] = loop.adapter_dtype
     if isinstance(choice.engine, FSDP2) and isinstance(method, QLoRA):  # bytes are not divided, halves are
         orders["model"]["quantization"] |= {"bnb_4bit_quant_storage": knobs.dtype}
+    orders = orders if format is None else with_rows(orders, format, {})
     return orders | task_orders(choice.task, choice.model, method, knobs)
 
 

@@ -1,8 +1,8 @@
 """train.py of a plan: TRL and PEFT without finefit, from the orders that a run of finefit's own is given.
 
-Knows: conversations (SFT) and preferences (DPO), every method, loss and engine that a plan chooses; rows in the order
-in which finefit meets them, so that losses are the same. Does not know: models that see, whose towers are set apart;
-checkpoints that are whole or invisible, receipts.
+Knows: rows (SFT) and preferences (DPO) as finefit reads them (`script_rows.py`), every method, loss and engine that a
+plan chooses; rows in the order in which finefit meets them, so that losses are the same. Does not know: models that
+see, whose towers are set apart; checkpoints that are whole or invisible, receipts.
 """
 
 from __future__ import annotations
@@ -13,15 +13,8 @@ from typing import Any
 
 from finefit.nouns.packed import said_of_quantization
 
-from .script_parts import (
-    CHECKPOINT,
-    CONVERSATIONS,
-    LONGEST_FIRST,
-    PREFERENCES,
-    SAME_AFTER_THE_REFERENCE,
-    WHOLE_LOSS,
-    packed_first,
-)
+from . import script_rows
+from .script_parts import CHECKPOINT, LONGEST_FIRST, SAME_AFTER_THE_REFERENCE, WHOLE_LOSS, packed_first
 
 Orders = Mapping[str, Any]
 IN_QUIET = ("disable_tqdm", "gradient_checkpointing", "save_total_limit")
@@ -85,15 +78,19 @@ def _wanted(orders: Orders) -> Iterator[tuple[str, bool]]:
     """Each import, and whether it is needed."""
     dpo, model, checkpoints = _is_dpo(orders), orders["model"], orders["gradient_checkpointing"] != 0
     quantized = model["quantization"] is not None or (dpo and orders["task"]["quantization"] is not None)
-    yield "import json", not dpo
+    readers = script_rows.imports(orders["data"])
+    for line in sorted(line for line in readers if line.startswith("import ")):
+        yield line, True
     yield "from contextlib import contextmanager", _asks(orders)
     yield "from pathlib import Path\n", True
     yield "import torch", not dpo or orders["adapter_dtype"] is not None
-    yield ("from datasets import load_dataset" if dpo else "from datasets import Dataset"), True
+    yield "from datasets import Dataset", True
     prepares = model["quantization"] is not None and model["prepare"]
     peft = (("LoraConfig", orders["peft"]), ("PeftModel", checkpoints), ("get_peft_model", orders["peft"] and not dpo))
     names = [name for name, is_needed in (*peft, ("prepare_model_for_kbit_training", prepares)) if is_needed]
     yield f"from peft import {', '.join(names)}", bool(names)
+    for line in sorted(line for line in readers if line.startswith("from ")):
+        yield line, True
     yield "from torch.utils.data import Sampler", not dpo
     more = (("AutoConfig", _is_packed(orders)), ("BitsAndBytesConfig", quantized))
     names = [*(name for name, is_needed in more if is_needed), "AutoModelForCausalLM", "AutoTokenizer", "set_seed"]
@@ -117,10 +114,8 @@ def _constants(orders: Orders) -> str:
 
 
 def _definitions(orders: Orders) -> Iterator[str]:
-    if _is_dpo(orders):
-        yield PREFERENCES
-    else:
-        yield CONVERSATIONS
+    yield script_rows.definitions(orders["data"], is_dpo=_is_dpo(orders))
+    if not _is_dpo(orders):
         yield (packed_first() if _packs(orders) else LONGEST_FIRST) + (WHOLE_LOSS if _own_loss(orders) else "")
     if orders["gradient_checkpointing"] != 0:
         yield CHECKPOINT
@@ -190,8 +185,7 @@ def _adapter(orders: Orders) -> list[str]:
 
 
 def _trainer(orders: Orders) -> list[str]:
-    words = {"model": "model", "args": "args", "train_dataset": "conversations(DATA)"}
-    words |= {"eval_dataset": "conversations(EVAL_DATA)"} if orders["data"]["eval"] else {}
+    words = {"model": "model", "args": "args", **_datasets(orders)}
     liger = ['apply_liger_kernel(model, {"fused_linear_cross_entropy": True})'] if orders["loss"] == "liger" else []
     lines = [*liger, *_call("trainer = ", "Planned", words | _tokenizer())]
     if orders["max_length"] or _packs(orders):
@@ -206,8 +200,7 @@ def _trainer(orders: Orders) -> list[str]:
 
 
 def _preference_trainer(orders: Orders) -> list[str]:
-    words = {"model": "model", "args": "args", "train_dataset": "preferences(DATA)"}
-    words |= {"eval_dataset": "preferences(EVAL_DATA)"} if orders["data"]["eval"] else {}
+    words = {"model": "model", "args": "args", **_datasets(orders)}
     words |= {"peft_config": "adapter"} if orders["peft"] is not None else {}
     lines: list[str] = []
     if orders["task"]["reference"] == "model":
@@ -215,6 +208,15 @@ def _preference_trainer(orders: Orders) -> list[str]:
         lines += [*_load("reference", copied, _is_packed(orders)), "reference.eval()"]
         words |= {"ref_model": "reference"}
     return lines + _call("trainer = ", "DPOTrainer", words | _tokenizer())
+
+
+def _datasets(orders: Orders) -> dict[str, str]:
+    names = {"train_dataset": "DATA", "eval_dataset": "EVAL_DATA"}
+    files = zip(names.items(), script_rows.files_in(orders["data"]), strict=False)
+    return {
+        name: f"Dataset.from_list([columns(row) for row in {script_rows.reader_of(path)}({constant})])"
+        for (name, constant), path in files
+    }
 
 
 def _tokenizer() -> dict[str, str]:

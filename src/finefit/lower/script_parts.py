@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-CONVERSATIONS = '''
-def conversations(path):
-    """The rows of a JSONL file: their messages, and nothing else."""
-    with open(path, encoding="utf-8") as file:
-        rows = [json.loads(line)["messages"] for line in file if line.strip()]
-    return Dataset.from_dict(
-        {"messages": [[{"role": each["role"], "content": each["content"]} for each in row] for row in rows]}
-    )
-'''
-
-PREFERENCES = '''
-def preferences(path):
-    """The rows of a JSONL file: prompt, chosen, rejected."""
-    return load_dataset("json", data_files=path, split="train")
-'''
-
 LONGEST_FIRST = '''
 class LongestFirst(Sampler):
     """A seeded random order, but the longest rows come in the last micro-batch of the first two steps: what does not

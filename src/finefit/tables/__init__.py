@@ -6,6 +6,6 @@ Knows: JSONL, JSON, CSV, Parquet. Does not know: what rows mean (`finefit.nouns.
 from __future__ import annotations
 
 from .placed import Placed
-from .rows import has_lines_of_json, place, rows_in
+from .rows import place, rows_in
 
-__all__ = ["Placed", "has_lines_of_json", "place", "rows_in"]
+__all__ = ["Placed", "place", "rows_in"]

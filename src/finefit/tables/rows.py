@@ -46,7 +46,3 @@ def rows_in(path: Path | str) -> Iterator[Placed]:
 def place(path: Path | str, number: int) -> str:
     """`rows.jsonl:3`, as editors jump to it; rows of Parquet have no lines."""
     return f"{path}: row {number}" if Path(path).suffix.lower() == ".parquet" else f"{path}:{number}"
-
-
-def has_lines_of_json(path: Path | str) -> bool:
-    return READERS.get(Path(path).suffix.lower(), jsonl.read) is jsonl.read

@@ -23,7 +23,7 @@ from finefit.nouns.formats.image_refs import Unreadable
 from finefit.nouns.formats.images import has_images, refs_of
 from finefit.nouns.formats.pairs import PROMPTED_CHAT
 from finefit.nouns.images import Size
-from finefit.tables import Placed, has_lines_of_json, place, rows_in
+from finefit.tables import Placed, place, rows_in
 
 from .image_files import HEADERS, Looks, sizes_of
 
@@ -119,10 +119,9 @@ def repeated(path: Path | str, rows: Rows) -> tuple[str, ...]:
     return tuple(found)
 
 
-def is_plain(path: Path | str) -> bool:
-    """Whether rows are lines of JSON with `messages`; asked of a file that was checked."""
-    format = next((format for placed in rows_in(path) if (format := recognised(placed.row))), None)
-    return has_lines_of_json(path) and format is MESSAGES
+def format_of(path: Path | str) -> Format:
+    """Asked of a file that was checked."""
+    return next((format for placed in rows_in(path) if (format := recognised(placed.row))), MESSAGES)
 
 
 def _of_other_task(format: Format, path: Path | str, task: str) -> Problem:
