@@ -72,3 +72,24 @@ def test_a_product_of_three_dimensions_has_one_storage() -> None:
         product = torch.ones(2, 3)
         viewed = torch.ops.aten._unsafe_view(product, [6])
     assert viewed.untyped_storage()._cdata == product.untyped_storage()._cdata
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer")
+def test_what_is_made_of_an_answer_is_as_torch_makes_it() -> None:
+    """Its attributes, its storage and what it says of its address: new tensors, views, and what is in place."""
+
+    def told(mode: FakeTensorMode) -> list[Any]:
+        with mode:
+            x = torch.ones(5, 7, requires_grad=True)
+            made = [each for _ in range(3) for each in (x + 1, x[1:].T, (x * 2).add_(1), x.detach(), x.bool())]
+        storages = [each.untyped_storage()._cdata for each in made]
+        kinds = [
+            {name: value for name, value in vars(each).items() if value is not mode}
+            | {"address": each.data_ptr(), "leaf": each.is_leaf, "trained": each.requires_grad, "of": type(each)}
+            | {"offset": each.storage_offset(), "bytes": each.untyped_storage().nbytes(), "stride": each.stride()}
+            for each in made
+        ]
+        assert all(each.fake_mode is mode for each in made)
+        return [*kinds, [storages.index(one) for one in storages]]
+
+    assert told(Fakes()) == told(FakeTensorMode())

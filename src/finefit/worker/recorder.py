@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -163,7 +164,7 @@ class Recorder(TorchDispatchMode):
             self._forget(key, known)  # resized in place: the old block goes, a new one comes
         if nbytes == 0:
             return
-        number = self.born(nbytes, category, str(op), block, name)
+        number = self.born(nbytes, category, _name(op), block, name)
         self._number_of[key] = number
         self._watch[number] = weakref.ref(storage, lambda _: self._forget(key, number))
 
@@ -172,6 +173,11 @@ class Recorder(TorchDispatchMode):
             del self._number_of[key]
             self._watch.pop(number, None)
             self.died(number)
+
+
+@cache
+def _name(op: Any) -> str:
+    return str(op)
 
 
 class ModuleNames:
