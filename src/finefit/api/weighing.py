@@ -57,7 +57,7 @@ class Recipes:
     def left(self) -> tuple[str, ...]:
         sizes = ", ".join(map(str, sorted({size for each in self._left.values() for size in each})))
         pin = "`per_device_train_batch_size` pins one, and rehearses it"
-        return (f"not weighed, since no tape tells of so few tokens: micro-batch {sizes}; {pin}",) if sizes else ()
+        return (f"not weighed, since no tape tells of them: micro-batch {sizes}; {pin}",) if sizes else ()
 
     def _asked(self, wished: Job, method: Method) -> Iterator[Asked]:
         for way in ways(wished, self.model, self.lengths):

@@ -71,6 +71,12 @@ def build(recipes: Sequence[Recipe], known: Mapping[str, Tape] = NOTHING) -> lis
     return list(built.values())
 
 
+def was_built(recipe: Recipe, tape: Tape) -> bool:
+    """What it does not know, further rehearsals did not tell."""
+    known = {point for history in tape.histories for point in history.points}
+    return known.issuperset(first_points(recipe.bounds, _free(recipe)))
+
+
 def _free(recipe: Recipe) -> Free:
     """A tape with images is of one micro-batch."""
     rank = None if recipe.point.rank and recipe.rank_is_free else recipe.point.rank

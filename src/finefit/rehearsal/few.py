@@ -22,7 +22,7 @@ from finefit.tape.outline import Outline, Outlines
 from finefit.tape.tape import History, Tape
 
 from . import cache
-from .build import build
+from .build import build, was_built
 from .find import as_asked, asked_by, of_atlas
 from .recipe import OURS, Recipe
 from .timed import setup_of
@@ -44,7 +44,8 @@ class Rehearsals:
     rehearses: bool = True
     # what no tape knows; else it stays unknown
     unknown: set[int] = field(default_factory=set)
-    # micro-batches that did, of so few tokens that their products of packed weights are others
+    # micro-batches that did, of so few tokens that their products of packed weights are others, or of a history that
+    # was not understood
     lacks_tapes: bool = False
     # something stayed unknown, of which no tape tells anything
     _tapes: dict[str, Tape | None] = field(default_factory=dict)
@@ -111,11 +112,11 @@ class Rehearsals:
     def _tape(self, recipe: Recipe) -> Tape | None:
         """One that tells of the recipe's point, where there is any."""
         tape = self._read(recipe.key)
-        if tape is not None and tape.history_at(recipe.point) is not None:
+        if self.rehearses and recipe.key not in self._built and _may_tell_more(tape, recipe):
+            tape = self._new(recipe)
+        if tape is not None and tape.knows(recipe.point):
             return tape
-        if self.rehearses and recipe.key not in self._built:
-            return self._new(recipe)
-        if tape is not None and recipe.has_few_tokens:
+        if tape is not None and (recipe.has_few_tokens or was_built(recipe, tape)):
             self.unknown.add(recipe.knobs.per_device_train_batch_size)
         else:
             self.lacks_tapes = True
@@ -136,8 +137,13 @@ class Rehearsals:
             if one.tape.histories:
                 cache.write(one.recipe.key, one.tape)
             self._built.add(one.recipe.key)
-            self._tapes[one.recipe.key] = one.tape if one.is_trusted else self._tapes[one.recipe.key]
+            self._tapes[one.recipe.key] = self._tapes[one.recipe.key] if one.lost else one.tape
         return self._tapes[recipe.key]
+
+
+def _may_tell_more(tape: Tape | None, recipe: Recipe) -> bool:
+    """Once it is built."""
+    return tape is None or not (tape.knows(recipe.point) or was_built(recipe, tape))
 
 
 def _may_grow(tape: Tape, recipe: Recipe) -> bool:

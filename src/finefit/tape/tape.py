@@ -215,6 +215,11 @@ class Tape:
         telling = self._telling(point)
         return telling[0] if len(telling) == 1 else None
 
+    def knows(self, point: Point) -> bool:
+        """One tells of it, and is sure there; of the sizes of a history that has too few points it is not."""
+        history = self.history_at(point)
+        return history is not None and (history.formulas is not None or point in history.points)
+
     def is_told(self, point: Point) -> bool:
         """Or under its conditions there are two histories, and more points would not part them."""
         conditions = self.bounds.conditions(point)
