@@ -8,7 +8,6 @@ optimizer's state in place. For a GPU, the rules in `rules/` say what it does ot
 
 from __future__ import annotations
 
-import gc
 import json
 import tempfile
 import time
@@ -84,7 +83,6 @@ def main(orders_path: str, out_path: str) -> None:
     alike = are_alike(empty_model(plain, read_config(plain)), orders["rehearsal"]["kinds"])
     few, takes = (orders["rehearsal"]["layers"], orders["rehearsal"]["takes"]) if alike else ([None], [])
     extract_model_from_parallel(nn.Identity())  # imports DeepSpeed where it is installed: before children are forked
-    gc.freeze()  # what is here stays: accelerate asks for a collection of all there is, in each rehearsal
     rehearsals = side_by_side([partial(_told, orders, each) for each in few])
     taken = side_by_side([partial(_told, _at(orders, *point), each) for each, *point in takes])
     data = Data(**rehearsals[0]["data"]) if rehearsals and rehearsals[0]["data"] else None
