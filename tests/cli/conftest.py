@@ -170,7 +170,7 @@ class Api(ModuleType):
     ) -> Receipt:
         self._note(job_or_run=job_or_run, overrides=overrides, resume=resume)
         if not resume:
-            for note in read_job(job_or_run, overrides, is_foreign=is_foreign).notes:
+            for note in read_job(job_or_run or None, overrides, is_foreign=is_foreign).notes:
                 observer.note(note)
         observer.stage("training")
         return RECEIPT

@@ -38,6 +38,14 @@ def test_options_of_train_are_keys_of_the_job(cli: Cli, job: str, words: str, ov
     assert cli.api.asked == {"job_or_run": job, "overrides": overrides, "resume": False}
 
 
+def test_options_may_be_all_of_a_job(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text("")
+    said = cli("train", "--model", "gpt2", "--data", "rows.jsonl")
+    assert said.code == 0, said.err
+    assert cli.api.asked == {"job_or_run": "", "overrides": {"model": "gpt2", "data": "rows.jsonl"}, "resume": False}
+
+
 def test_a_run_ends_with_its_receipt(cli: Cli, job: str) -> None:
     """On stdout for people, or as JSON alone; how it went is on stderr."""
     said = cli("train", job)

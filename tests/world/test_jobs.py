@@ -321,6 +321,18 @@ def test_options_win_over_the_file_and_are_checked_alike(read: Read) -> None:
         read("", {"learning-rat": "1"})
 
 
+def test_options_may_be_all_of_a_job(tmp_path: Path) -> None:
+    """The same as in a file; what lacks is named as an option."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "rows.jsonl").write_text("")
+    said = {"model": str(tmp_path), "data": str(tmp_path / "rows.jsonl"), "max-steps": "3", "lora-rank": "8"}
+    path = tmp_path / "job.yaml"
+    path.write_text("\n".join(f"{key.replace('-', '_')}: {value}" for key, value in said.items()))
+    assert read_job(None, said).job == read_job(path).job
+    with pytest.raises(BadInput, match=r"^--model: is missing\n    try: --model …, or a job file\n--data: is missing"):
+        read_job(None, {"max-steps": "3"})
+
+
 @pytest.mark.parametrize(
     ("options", "batch"),
     [

@@ -29,9 +29,10 @@ LEARNT_STEPS = 10
 def train(
     job_or_run: str, overrides: Mapping[str, str], resume: bool, observer: Observer, *, is_foreign: bool = False
 ) -> Receipt | NoFit | Path:
-    """Plans, trains exactly that, and closes with a receipt. What does not fit is not begun. `is_foreign`: the job is a
-    file of another tool. On a further machine of a run (`nouns.nodes`) it does its share of what the first one plans,
-    and returns the run's folder. Raises `BadInput`, `RunFailed`, `Interrupted`."""
+    """Plans, trains exactly that, and closes with a receipt. What does not fit is not begun. `job_or_run` is empty
+    where `overrides` are all of a job. `is_foreign`: the job is a file of another tool. On a further machine of a run
+    (`nouns.nodes`) it does its share of what the first one plans, and returns the run's folder. Raises `BadInput`,
+    `RunFailed`, `Interrupted`."""
     nodes = nodes_of(os.environ)
     if not nodes.is_first:
         observer.stage(f"waiting for the first machine at {nodes.address}:{nodes.port}")
@@ -43,7 +44,7 @@ def train(
         folder.to_resume(run)
         restored(plan.fetched, observer.stage)
     else:
-        read = read_job(job_or_run, overrides, is_foreign=is_foreign)
+        read = read_job(job_or_run or None, overrides, is_foreign=is_foreign)
         if nodes.count > 1 and read.job.gpu == "auto":
             why = "this machine sees its own alone"
             raise BadInput(Problem("how many GPUs all machines have is not said", "gpu", why, "gpu: 16xH100-80GB"))
@@ -52,7 +53,7 @@ def train(
         if isinstance(found, NoFit):
             return found
         plan = replace(found, notes=(*found.notes, *_of_links(nodes)))
-        run = folder.create(plan, Path(job_or_run).stem)
+        run = folder.create(plan, Path(job_or_run).stem or Path(read.job.model).name)
     observer.planned(plan)
     observer.note(f"run folder: {run.path}")
     observer.stage("training")

@@ -30,7 +30,8 @@ def command(
     machines the same command is given to each, with NNODES, NODE_RANK, MASTER_ADDR and perhaps MASTER_PORT in its
     environment, as for torchrun; `gpu` then counts the GPUs of all, and the first machine plans.
 
-    Options named like the keys of a job win over its file: `--max-steps 20`, `--model FOLDER`. With --from, each key of
+    Options named like the keys of a job win over its file, and may be all of it: `--max-steps 20`, `--model FOLDER`.
+    With --from, each key of
     the other tool's file is named with what it was read as, or why it was not taken over.
     """
     from finefit import api
@@ -38,7 +39,8 @@ def command(
     from finefit.nouns.receipt import Receipt
     from finefit.show import json, live, planned, terminal
 
-    given = split([*(words or ()), *([source] if source else ())], "RUN" if resume else "JOB.yaml")
+    instead = "" if resume or source else "its keys as options: --model, --data"
+    given = split([*(words or ()), *([source] if source else ())], "RUN" if resume else "JOB.yaml", instead)
     if resume and source:
         raise BadInput(Problem("means nothing with --resume", "--from", "a run that is resumed keeps its job"))
     if resume and given.options:

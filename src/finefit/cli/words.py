@@ -36,12 +36,14 @@ def with_values(words: Sequence[str]) -> list[str]:
 @dataclass(frozen=True)
 class Words:
     about: str
+    # empty where options may stand for it, and do
     options: dict[str, str]
     # by name as written, without dashes; an option that stands without a value has an empty one
 
 
-def split(words: Sequence[str], about: str) -> Words:
-    """One word that is no option, called `about` in messages, and all options."""
+def split(words: Sequence[str], about: str, instead: str = "") -> Words:
+    """One word that is no option, called `about` in messages, and all options. `instead`: what options say in its
+    place, where they may."""
     from finefit.world.spellings import FLAGS, WORDS
 
     plain: list[str] = []
@@ -61,13 +63,15 @@ def split(words: Sequence[str], about: str) -> Words:
         if name in options:
             problems.append(Problem("given twice", where=f"--{name}"))
         options[name] = value
-    problems += _not_one(plain, about)
+    if plain or not (options and instead):
+        problems += _not_one(plain, about, instead)
     if problems:
         raise BadInput(*problems)
-    return Words(plain[0], options)
+    return Words(plain[0] if plain else "", options)
 
 
-def _not_one(plain: list[str], about: str) -> list[Problem]:
+def _not_one(plain: list[str], about: str, instead: str) -> list[Problem]:
     if not plain:
-        return [Problem("is missing", where=about, hint="`--help` shows how the command is used")]
+        hint = f"{instead}; " if instead else ""
+        return [Problem("is missing", where=about, hint=f"{hint}`--help` shows how the command is used")]
     return [Problem(f"unexpected word '{word}'", why=f"{about} is '{plain[0]}'") for word in plain[1:]]

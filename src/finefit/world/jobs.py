@@ -26,16 +26,18 @@ class ReadJob(NamedTuple):
 
 
 def read_job(
-    path: Path | str,
+    path: Path | str | None,
     overrides: Mapping[str, str] | None = None,
     required: Sequence[str] = REQUIRED,
     *,
     is_foreign: bool = False,
 ) -> ReadJob:
-    """The job of a file; `overrides` are options by name, and win. `is_foreign`: the file is another tool's. Raises
-    `BadInput` with every problem."""
-    path = Path(path)
+    """The job of a file; `overrides` are options by name, and win; where there is no file, they are all of it.
+    `is_foreign`: the file is another tool's. Raises `BadInput` with every problem."""
     options = spelled(from_options(overrides or {}), KEYS)
+    if path is None:
+        return _job(options, [key for key in required if key not in options.entries], "", {})
+    path = Path(path)
     file = _foreign(path, options.entries) if is_foreign else spelled(from_file(path), KEYS)
     both = Spelled(file.entries | options.entries, file.notes + options.notes, file.problems + options.problems)
     return _job(both, [key for key in required if key not in both.entries], str(path), {})
@@ -67,7 +69,7 @@ def job_of_options(options: Mapping[str, str], keys: Collection[str], *, is_pinn
 
 def _job(given: Spelled, missing: Sequence[str], source: str, unsaid: Mapping[str, Any]) -> ReadJob:
     """`unsaid`: values of keys that are not given."""
-    problems = [Problem("is missing", where=f"{source}: {key}", hint=f"{key}: …") for key in missing]
+    problems = [_missing(key, source) for key in missing]
     problems += given.problems
     values = dict(unsaid)
     wrong = set(missing)
@@ -83,6 +85,14 @@ def _job(given: Spelled, missing: Sequence[str], source: str, unsaid: Mapping[st
     if problems:
         raise BadInput(*problems)
     return ReadJob(job, given.notes)
+
+
+def _missing(key: str, source: str) -> Problem:
+    """`source`: a file; empty where options are all."""
+    if source:
+        return Problem("is missing", where=f"{source}: {key}", hint=f"{key}: …")
+    option = f"--{key.replace('_', '-')}"
+    return Problem("is missing", where=option, hint=f"{option} …, or a job file")
 
 
 def _multiplied(values: dict[str, Any], entries: Mapping[str, Entry]) -> dict[str, Any]:
