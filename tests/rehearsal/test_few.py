@@ -41,7 +41,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> Callable[[Changed], Rehearsals]:
     """As if the atlas had tapes that are changed so."""
     original = few.of_atlas
 
-    def refused(recipes: Sequence[Recipe], known: object) -> list[Built]:
+    def refused(recipes: Sequence[Recipe], *_: object) -> list[Built]:
         raise Asked
 
     def with_tapes(changed: Changed) -> Rehearsals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache as cache_results
@@ -42,15 +43,19 @@ def _asked(verb: str, orders: str) -> dict[str, Any]:
     return ASK(verb, json.loads(orders))
 
 
+def ask(verb: str, orders: dict[str, Any], hear: Callable[..., None] | None = None) -> dict[str, Any]:
+    return _asked(verb, json.dumps(orders)) if hear is None else ASK(verb, orders, hear)
+
+
 @pytest.fixture
 def emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of tapes; what the worker once answered in these tests, it answers at once."""
     monkeypatch.setenv("FINEFIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(worker, "ask", lambda verb, orders: _asked(verb, json.dumps(orders)))
+    monkeypatch.setattr(worker, "ask", ask)
     return tmp_path
 
 
-def no_worker(verb: str, orders: Any) -> Any:
+def no_worker(verb: str, orders: Any, hear: Any = None) -> Any:
     raise AssertionError("the worker was asked")
 
 
@@ -81,8 +86,10 @@ def test_a_built_tape_answers_unseen_points_without_the_worker(
         knobs=replace(small.knobs, max_length=777, per_device_train_batch_size=6, gradient_accumulation_steps=2),
     )
     direct = find(unseen, silent)
-    built = build([small])[0]
+    said: list[str] = []
+    built = build([small], say=said.append)[0]
     assert built.is_trusted
+    assert re.match(r"rehearsing recipes that no tape knows: 1 of \d+, about .* left$", said[0])
     cache.write(small.key, built.tape)
     monkeypatch.setattr(worker, "ask", no_worker)
     replayed = find(unseen, silent)

@@ -38,7 +38,7 @@ def tapes_without(monkeypatch: pytest.MonkeyPatch) -> None:
         many = [one for one in tape.histories if all(point.tokens > SMALL_PRODUCT_TOKENS for point in one.points)]
         return replace(tape, histories=tuple(many))
 
-    def refused(recipes: Sequence[Recipe], known: object) -> list[Built]:
+    def refused(recipes: Sequence[Recipe], *_: object) -> list[Built]:
         raise Asked([recipe.point for recipe in recipes])
 
     monkeypatch.setattr(few, "of_atlas", without)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +13,17 @@ from finefit.run import worker
 from finefit.tape.points import Free, first_points, further_points
 from finefit.tape.sizes import Point
 from finefit.tape.tape import Take, Tape
+from finefit.units import human_seconds
 
 from .recipe import Recipe, take_of
 
 NOTHING: Mapping[str, Tape] = {}
 ROUNDS = 8
 """Of rehearsals: the first points; proofs; points that their histories lack."""
+
+
+SAID_EVERY_SECONDS = 10
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,16 @@ class Built:
         return not self.lost and all(history.formulas is not None for history in self.tape.histories)
 
 
-def build(recipes: Sequence[Recipe], known: Mapping[str, Tape] = NOTHING) -> list[Built]:
+def build(recipes: Sequence[Recipe], known: Mapping[str, Tape] = NOTHING, say: Say = lambda _: None) -> list[Built]:
     """Recipes that differ in what is checkpointed alone: one worker rehearses them all. `known`: tapes by their keys
-    that only need what they lack."""
+    that only need what they lack. `say`: hears how it gets on."""
     built = {recipe.key: Built(recipe, known.get(recipe.key, Tape((), recipe.bounds, {}))) for recipe in recipes}
     asked = [each for one in built.values() for each in _wanted(one)]
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         if not asked:
             break
-        stack, takes = _rehearsed(asked)
+        what = "recipes that no tape knows" if number == 0 else "what these left open"
+        stack, takes = _rehearsed(asked, Progress(f"rehearsing {what}", say))
         if takes is None:
             return [replace(one, lost=(one.recipe.point,)) for one in built.values()]
         unproven = []
@@ -95,11 +102,36 @@ def _wanted(built: Built) -> Iterator[Asked]:
         yield Asked(recipe, point, proves=bool(recipe.recorded) and not known and number == 0)
 
 
-def _rehearsed(asked: Sequence[Asked]) -> tuple[Mapping[str, str], Iterator[Take] | None]:
+@dataclass
+class Progress:
+    """Of one worker's rehearsals, which tells of each as it is done."""
+
+    what: str
+    say: Say
+    count: int = 0
+    done: int = 0
+    started: float = 0.0
+    said: float = 0.0
+
+    def begin(self, count: int) -> None:
+        self.count, self.started = count, time.monotonic()
+
+    def heard(self, _event: Mapping[str, Any]) -> None:
+        self.done, now = self.done + 1, time.monotonic()
+        if self.done == self.count or (self.said and now - self.said < SAID_EVERY_SECONDS):
+            return
+        self.said = now
+        left = (now - self.started) / self.done * (self.count - self.done)
+        self.say(f"{self.what}: {self.done} of {self.count}, about {human_seconds(left)} left")
+
+
+def _rehearsed(asked: Sequence[Asked], progress: Progress) -> tuple[Mapping[str, str], Iterator[Take] | None]:
     """Versions, and what was recorded; None where the layers are of other kinds than the recipes say."""
     orders = asked[0].recipe.orders
     takes = [take for each in asked for take in each.takes]
-    answer = worker.ask("rehearse", orders | {"rehearsal": orders["rehearsal"] | {"layers": [], "takes": takes}})
+    orders = orders | {"rehearsal": orders["rehearsal"] | {"layers": [], "takes": takes}}
+    progress.begin(len(takes))
+    answer = worker.ask("rehearse", orders, progress.heard)
     if not answer["alike"]:
         return answer["stack"], None
     return answer["stack"], _taken(asked, [Recording.from_json(recording) for recording in answer["takes"]])

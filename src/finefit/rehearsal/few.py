@@ -133,7 +133,7 @@ class Rehearsals:
         beside = [replace(recipe, knobs=replace(recipe.knobs, gradient_checkpointing=shape)) for shape in SHAPES]
         wanted = {one.key: one for one in (recipe, *beside) if one.recorded or one.key == recipe.key}
         known = {key: tape for key, one in wanted.items() if (tape := self._read(key)) and _may_grow(tape, one)}
-        for one in build(list(wanted.values()), known):
+        for one in build(list(wanted.values()), known, self.say):
             if one.tape.histories:
                 cache.write(one.recipe.key, one.tape)
             self._built.add(one.recipe.key)

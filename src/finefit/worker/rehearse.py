@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -44,6 +44,7 @@ from .bends.scalars import numbers_of_fake_tensors
 from .bends.tracing import fake_tensors_are_not_tracing
 from .build import add_adapter, cast_adapters, checkpoint_blocks, empty_model, read_config, tower_of
 from .evaluated import Evaluated
+from .events import teller
 from .fake import make_fake
 from .fake_stage import FakeStage
 from .fakes import Fakes
@@ -84,7 +85,8 @@ def main(orders_path: str, out_path: str) -> None:
     few, takes = (orders["rehearsal"]["layers"], orders["rehearsal"]["takes"]) if alike else ([None], [])
     extract_model_from_parallel(nn.Identity())  # imports DeepSpeed where it is installed: before children are forked
     rehearsals = side_by_side([partial(_told, orders, each) for each in few])
-    taken = side_by_side([partial(_told, _at(orders, *point), each) for each, *point in takes])
+    tell = teller(orders)
+    taken = side_by_side([partial(_taken, _at(orders, *point), each, tell) for each, *point in takes])
     data = Data(**rehearsals[0]["data"]) if rehearsals and rehearsals[0]["data"] else None
     result = {
         "alike": alike,
@@ -162,6 +164,12 @@ def _told(orders: dict[str, Any], few: list[Any] | None) -> dict[str, Any]:
     """A rehearsal in words that JSON has."""
     recording, data = _rehearse(orders, few)
     return {"recording": recording, "data": data and asdict(data)}
+
+
+def _taken(orders: dict[str, Any], few: list[Any] | None, tell: Callable[[str], None]) -> dict[str, Any]:
+    told = _told(orders, few)
+    tell("one more is rehearsed")
+    return told
 
 
 def _rehearse(orders: dict[str, Any], few: list[Any] | None) -> tuple[dict[str, Any], Data | None]:
