@@ -60,8 +60,9 @@ class Forker:
         if self._process is None:
             command = [sys.executable, str(Path(__file__).with_name("forker.py"))]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-            )
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                env=os.environ | {"PYTHONHASHSEED": "0"},
+            )  # fmt: skip
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(told) + "\n")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from finefit.nouns.knobs import Knobs
+from finefit.nouns.knobs import Checkpointing, Knobs
 from finefit.nouns.method import LoRA
 from finefit.rehearsal import cache
-from finefit.rehearsal.build import build
-from finefit.rehearsal.find import find
+from finefit.rehearsal.build import Asked, Progress, _rehearsed, build
+from finefit.rehearsal.find import find, rehearse
 from finefit.rehearsal.recipe import Recipe
 from finefit.run import worker
 from finefit.tape.expand import storages_and_events
@@ -35,7 +35,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return Recipe(find_model(str(path)), LoRA(), Knobs(max_length=256), machine_named("A100-80GB"))
 
 
-ASK = worker.ask
+ASK, START = worker.ask, worker._start
 
 
 @cache_results
@@ -95,6 +95,38 @@ def test_a_built_tape_answers_unseen_points_without_the_worker(
     replayed = find(unseen, silent)
     assert storages_and_events(replayed.recording) == storages_and_events(direct.recording)
     assert phase_peaks(replayed.recording, CUDA_BLOCK_BYTES) == phase_peaks(direct.recording, CUDA_BLOCK_BYTES)
+
+
+def test_recipes_that_are_rehearsed_together_are_each_as_asked(tmp_path: Path) -> None:
+    """Also where every layer is recorded: of a model of two, all of them recomputed and none."""
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA | {"num_hidden_layers": 2}))
+    model, machine = find_model(str(tmp_path)), machine_named("A100-80GB")
+    shapes: tuple[Checkpointing, ...] = ("all", 0)
+    recipes = [Recipe(model, LoRA(), Knobs(max_length=64, gradient_checkpointing=each), machine) for each in shapes]
+    assert not any(recipe.recorded for recipe in recipes)
+    _, takes = _rehearsed([Asked(each, each.point, proves=False) for each in recipes], Progress("", silent))
+    assert takes is not None
+    events = []
+    for recipe, take in zip(recipes, takes, strict=True):
+        alone, _, _ = rehearse(recipe.orders, recipe.layers, silent)
+        assert storages_and_events(take.few) == storages_and_events(alone)
+        events.append(len(alone.events))
+    assert events[0] > events[1]
+
+
+def test_every_worker_allocates_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gemma 3 goes through a set of names, whose order is that of Python's hashes: here, of two seeds that differ."""
+    gemma = {"model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    gemma |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "vocab_size": 128}
+    gemma |= {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 32}
+    (tmp_path / "config.json").write_text(json.dumps(gemma))
+    recipe = Recipe(find_model(str(tmp_path)), LoRA(), Knobs(max_length=64), machine_named("A100-80GB"))
+    monkeypatch.setattr(worker, "_start", START)
+    found = []
+    for seed in ("1", "2"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        found.append(storages_and_events(rehearse(recipe.orders, recipe.layers, silent)[0]))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

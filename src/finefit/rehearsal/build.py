@@ -35,8 +35,9 @@ class Asked:
 
     @property
     def takes(self) -> list[list[Any]]:
-        """As the worker is told: the layers, and the point."""
-        recorded = told(self.recipe.layers, self.recipe.recorded)
+        """As the worker is told: the layers, all of them where no few stand for them, and the point."""
+        every = tuple(range(len(self.recipe.layers)))
+        recorded = told(self.recipe.layers, self.recipe.recorded or (every,))
         at = [self.point.batch, self.point.length, self.point.rank]
         return [[kept, *at] for kept in (recorded if self.proves else recorded[:1])]
 
